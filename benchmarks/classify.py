@@ -1,0 +1,92 @@
+"""How fast the model that ships is: sentences a second, against plainer ways, and cold start.
+
+    python benchmarks/classify.py [LABELLED.jsonl ...]
+
+Every way scores the same sentences with the same graph on the same threads, one after the other.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from serving.bundle import Bundle, shipped_model
+from serving.classifier import Classifier
+from serving.cpu import available_cores, cpu_flags
+from serving.normalize import NORMALIZERS
+from serving.onnx_model import OnnxModel, load_tokenizer, tokenize
+
+ROOT = Path(__file__).parent.parent
+ROUNDS = 3
+COLD_STARTS = 5
+
+
+def main() -> None:
+    """Print one table and the cold start."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", type=Path, nargs="*", default=[ROOT / "data" / "authored.jsonl"])
+    parser.add_argument("--threads", type=int, default=available_cores())
+    options = parser.parse_args()
+    texts = [json.loads(line)["text"] for file in options.files for line in file.open()][:1000]
+    bundle = Bundle.load(shipped_model())
+    normalize = NORMALIZERS[bundle.manifest.normalizer.name].apply
+    tokenizer = load_tokenizer(
+        bundle.folder / "tokenizer.json", max_length=bundle.manifest.max_length
+    )
+    ids = [item.ids for item in tokenize(tokenizer, [normalize(text) for text in texts])]
+    graph = OnnxModel(
+        bundle.folder / "model.onnx", padding_id=bundle.padding_id, threads=options.threads
+    )
+    classifier = Classifier.load(threads=options.threads)
+    ways: dict[str, Callable[[], object]] = {
+        "Classifier (text to labels)": lambda: classifier.classify(texts),
+        "file order, padded batches of 32": lambda: [
+            graph._run(ids[k : k + 32]) for k in range(0, len(ids), 32)
+        ],
+        "one sentence at a time": lambda: [graph._run([one]) for one in ids],
+    }
+    speeds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(ROUNDS):
+        for name, way in ways.items():
+            started = time.perf_counter()
+            way()
+            speeds[name].append(len(texts) / (time.perf_counter() - started))
+    best = statistics.median(speeds["Classifier (text to labels)"])
+    print(
+        f"{classifier.model}, {len(texts)} sentences of {np.mean([len(i) for i in ids]):.1f} tokens"
+    )
+    print(f"{options.threads} threads; {' '.join(cpu_flags())}; median of {ROUNDS} rounds\n")
+    print(f"{'way':36}{'sentences/s':>12}{'Classifier is':>15}")
+    for name, values in speeds.items():
+        print(
+            f"{name:36}{statistics.median(values):12.0f}{best / statistics.median(values):14.2f}x"
+        )
+    print(f"\ncold start of `rasd classify` on one sentence: {cold_start():.2f} s (median)")
+
+
+def cold_start() -> float:
+    """Return the median seconds of whole `rasd classify` processes on one sentence."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "one.txt"
+        path.write_text("تبنت الجماعة الهجوم على الثكنة.\n", encoding="utf-8")
+        seconds = []
+        for _ in range(COLD_STARTS):
+            started = time.perf_counter()
+            subprocess.run(
+                [Path(sys.executable).with_name("rasd"), "classify", path],
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
+            seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds)
+
+
+if __name__ == "__main__":
+    main()

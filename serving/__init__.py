@@ -1,0 +1,1 @@
+"""Bundle in, labels out: reading, splitting, normalising and classifying Arabic news."""

@@ -1,0 +1,98 @@
+"""Sentences in, predictions out: what every road to a label goes through."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from serving.bundle import Bundle, shipped_model
+from serving.errors import InputError
+from serving.normalize import NORMALIZERS
+from serving.onnx_model import FloatArray, OnnxModel, load_tokenizer, tokenize
+from serving.records import Prediction, Refusal
+
+# int8 products differ a little between processors with and without VNNI instructions; a graph or
+# tokenizer that is not the one of the bundle differs by far more.
+GOLDEN_TOLERANCE = 0.05
+
+_EMPTY = Refusal("nothing to classify: no letter or digit is left after normalising")
+
+
+class Classifier:
+    """A bundle, ready to classify."""
+
+    def __init__(self, bundle: Bundle, *, threads: int | None = None) -> None:
+        """Load the graph and the tokenizer of a verified bundle; InputError if they do not load."""
+        manifest = bundle.manifest
+        self.bundle = bundle
+        self.model = manifest.model
+        self._names = bundle.scheme.names
+        self._normalize = NORMALIZERS[manifest.normalizer.name].apply
+        try:
+            self._tokenizer = load_tokenizer(
+                bundle.folder / "tokenizer.json", max_length=manifest.max_length
+            )
+            self._onnx = OnnxModel(
+                bundle.folder / "model.onnx", padding_id=bundle.padding_id, threads=threads
+            )
+        except Exception as error:  # the two libraries raise no narrower type of their own
+            raise InputError(
+                f"{bundle.folder}: the model does not load: {' '.join(str(error).split())}",
+                "Copy the bundle again, or make it again with `rasd export`.",
+            ) from error
+
+    @classmethod
+    def load(cls, model: Path | None = None, *, threads: int | None = None) -> "Classifier":
+        """Load and verify the bundle in folder `model` (default: the model that ships).
+
+        `threads` is the number of cores to use (default: those available to the process).
+        Raises InputError when the bundle is damaged or scores its golden sentences differently.
+        """
+        classifier = cls(Bundle.load(model or shipped_model()), threads=threads)
+        classifier._verify_golden()
+        return classifier
+
+    def classify(self, sentences: Sequence[str]) -> list[Prediction | Refusal]:
+        """Return one answer a sentence, in the order given.
+
+        A sentence without a letter or digit is refused; its neighbours are answered.
+        """
+        answers: list[Prediction | Refusal] = [_EMPTY] * len(sentences)
+        normalized = [self._normalize(sentence) for sentence in sentences]
+        kept = [i for i, text in enumerate(normalized) if any(map(str.isalnum, text))]
+        tokens = tokenize(self._tokenizer, [normalized[i] for i in kept])
+        logits = self._onnx.logits([item.ids for item in tokens])
+        probabilities = softmax(logits, self.bundle.manifest.temperature)
+        for index, item, row in zip(kept, tokens, probabilities, strict=True):
+            answers[index] = self._prediction(row, truncated=item.truncated)
+        return answers
+
+    def _prediction(self, probabilities: FloatArray, *, truncated: bool) -> Prediction:
+        best = int(probabilities.argmax())
+        values = [float(value) for value in probabilities]
+        return Prediction(
+            label=self._names[best],
+            probability=values[best],
+            probabilities=dict(zip(self._names, values, strict=True)),
+            certain=values[best] >= self.bundle.manifest.threshold,
+            truncated=truncated,
+        )
+
+    def _verify_golden(self) -> None:
+        golden = self.bundle.manifest.golden_predictions
+        for item, answer in zip(golden, self.classify([g.text for g in golden]), strict=True):
+            found = [] if isinstance(answer, Refusal) else list(answer.probabilities.values())
+            if not np.allclose(found, item.probabilities, rtol=0, atol=GOLDEN_TOLERANCE):
+                raise InputError(
+                    f"{self.bundle.folder}: scores {item.text!r} as {found}, "
+                    f"the bundle expects {list(item.probabilities)}",
+                    "Copy the bundle again, or make it again on this machine with `rasd export`.",
+                )
+
+
+def softmax(logits: FloatArray, temperature: float) -> FloatArray:
+    """Return probabilities (n, labels) of logits (n, labels) divided by the temperature."""
+    scaled = logits / np.float32(temperature)
+    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    probabilities: FloatArray = powers / powers.sum(axis=1, keepdims=True)
+    return probabilities

@@ -1,0 +1,45 @@
+"""The `rasd` command: finds every room's sub-commands, runs one, turns errors into exit codes."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.metadata import entry_points, version
+
+from serving.errors import RasdError
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser with the sub-commands of every installed room.
+
+    A room's module is named by an entry point of the group `rasd.commands` and has one function,
+    `register(subparsers)`. It must import nothing heavy: the work is imported by the handler.
+    """
+    parser = argparse.ArgumentParser(
+        prog="rasd",
+        description="Label the sentences of Arabic conflict news: attack report, claim, denial, "
+        "official response or other.",
+    )
+    parser.add_argument("--version", action="version", version=f"rasd {version('rasd')}")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for room in sorted(entry_points(group="rasd.commands"), key=lambda entry: entry.name):
+        room.load().register(subparsers)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 1 failed, 2 bad input."""
+    options = build_parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except RasdError as error:
+        if options.debug:
+            raise
+        sys.stderr.write(f"rasd: {error}\n")
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader of our output (head, less) has left: that is its right, not an error.
+        sys.stderr.close()
+        return 0
+    except KeyboardInterrupt:
+        return 130

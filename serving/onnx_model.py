@@ -1,0 +1,98 @@
+"""Normalised text to logits: one tokenizer and one ONNX Runtime session."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from serving.cpu import available_cores
+
+FloatArray = NDArray[np.float32]
+
+# A micro-batch holds at most this many tokens, padding included. More does not make a CPU any
+# faster, and longer ones pad more.
+TOKENS_PER_BATCH = 768
+
+
+@dataclass(frozen=True, slots=True)
+class TokenIds:
+    """A sentence as the model reads it; `truncated` when its end did not fit."""
+
+    ids: list[int]
+    truncated: bool
+
+
+def load_tokenizer(path: Path, *, max_length: int) -> Tokenizer:
+    """Load `tokenizer.json`, set to cut sentences at `max_length` tokens and never to pad."""
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.enable_truncation(max_length)
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def tokenize(tokenizer: Tokenizer, texts: Sequence[str]) -> list[TokenIds]:
+    """Return the ids of normalised texts, special tokens included."""
+    return [
+        TokenIds(encoding.ids, truncated=bool(encoding.overflowing))
+        for encoding in tokenizer.encode_batch_fast(list(texts))
+    ]
+
+
+class OnnxModel:
+    """A sentence classifier in ONNX form: token ids in, logits out."""
+
+    def __init__(self, path: Path, *, padding_id: int, threads: int | None = None) -> None:
+        """Load the graph at `path` for `threads` threads (default: the cores available)."""
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or available_cores()
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3  # errors only
+        self._session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
+        self._padding_id = padding_id
+
+    def logits(self, sentences: Sequence[Sequence[int]]) -> FloatArray:
+        """Return logits (sentences, labels) in the order given."""
+        if not sentences:
+            return np.zeros((0, self._session.get_outputs()[0].shape[-1]), np.float32)
+        parts: list[FloatArray] = []
+        order: list[int] = []
+        for batch in micro_batches([len(ids) for ids in sentences], TOKENS_PER_BATCH):
+            parts.append(self._run([sentences[index] for index in batch]))
+            order += batch
+        logits = np.empty((len(sentences), parts[0].shape[1]), np.float32)
+        logits[order] = np.concatenate(parts)
+        return logits
+
+    def _run(self, batch: Sequence[Sequence[int]]) -> FloatArray:
+        width = max(map(len, batch))
+        ids = np.full((len(batch), width), self._padding_id, np.int64)
+        mask = np.zeros((len(batch), width), np.int64)
+        for row, sentence in enumerate(batch):
+            ids[row, : len(sentence)] = sentence
+            mask[row, : len(sentence)] = 1
+        result: FloatArray = self._session.run(
+            ["logits"], {"input_ids": ids, "attention_mask": mask}
+        )[0]
+        return result
+
+
+def micro_batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """Yield batches of indices: sentences of like length together, `budget` tokens at most.
+
+    A single sentence longer than the budget makes a batch of its own.
+    """
+    batch: list[int] = []
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
+        # Sorted by length: the newcomer is the longest, so it sets the width of the whole batch.
+        if batch and (len(batch) + 1) * lengths[index] > budget:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch

@@ -1,0 +1,69 @@
+"""A progress bar on the terminal for runs that take long enough to wonder about."""
+
+from importlib import import_module
+from threading import Timer
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+PATIENCE = 2.0  # seconds before there is a bar
+
+
+class SentenceProgress:
+    """Counts sentences; shows them on stderr after two seconds.
+
+    The bar and the time left follow the bytes of the input where their total is known.
+    """
+
+    def __init__(self, total_bytes: int | None, *, visible: bool) -> None:
+        """Take the input's size in bytes, if known, and whether anyone looks at stderr."""
+        self.sentences = 0
+        self._bytes = 0.0
+        self._total = total_bytes
+        self._bar: Progress | None = None
+        # A timer, because the first news may come long after two seconds.
+        self._timer = Timer(PATIENCE, self._show) if visible else None
+
+    def __enter__(self) -> "SentenceProgress":
+        """Start the clock."""
+        if self._timer:
+            self._timer.daemon = True
+            self._timer.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Take the bar away."""
+        if self._timer:
+            self._timer.cancel()
+            self._timer.join()
+        if self._bar:
+            self._bar.stop()
+
+    def update(self, sentences: int, position: float) -> None:
+        """Say that `sentences` more are done, `position` bytes of the input in all."""
+        self.sentences += sentences
+        self._bytes = position
+        if self._bar:
+            self._bar.update(self._bar.task_ids[0], completed=self._bytes, sentences=self.sentences)
+
+    def _show(self) -> None:
+        # Short runs need not pay for the import of rich.
+        rich = import_module("rich.progress")
+        bar: Progress = rich.Progress(
+            rich.TextColumn("{task.fields[sentences]:,} sentences"),
+            rich.BarColumn(),
+            rich.TaskProgressColumn(),
+            rich.TimeRemainingColumn(),
+            console=import_module("rich.console").Console(stderr=True),
+            transient=True,
+        )
+        bar.add_task("", total=self._total, completed=int(self._bytes), sentences=self.sentences)
+        bar.start()
+        self._bar = bar

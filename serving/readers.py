@@ -1,0 +1,296 @@
+"""Files, folders and standard input to documents, one at a time."""
+
+import csv
+import gzip
+import json
+import os
+import sys
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+from serving.encoding import decode, decoded_lines
+from serving.errors import InputError
+from serving.records import Document
+
+Unit = Literal["document", "sentence"]
+Kind = Literal["text", "jsonl", "csv"]
+
+KINDS: dict[str, Kind] = {".txt": "text", ".jsonl": "jsonl", ".csv": "csv"}
+SUPPORTED = "Supported: .txt, .jsonl and .csv, each also as .gz; folders of them; - for stdin."
+
+DEFAULT_ID_FIELD = "id"
+
+# Far above any text in one cell; without a limit, a lone quote sign would read the rest of a huge
+# file into memory before it is found out.
+csv.field_size_limit(2**27)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How a file becomes documents.
+
+    With the unit `sentence` every record, or every line of a text file, is a document of its own.
+    """
+
+    unit: Unit = "document"
+    text_field: str = "text"
+    id_field: str = DEFAULT_ID_FIELD
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One input file; `path` and `kind` are None for standard input.
+
+    `name` is the id of a text file's document and the beginning of the ids that records lack.
+    """
+
+    path: Path | None
+    name: str
+    kind: Kind | None
+    zipped: bool = False
+
+    def __str__(self) -> str:
+        """Return the name that error messages use."""
+        return "standard input" if self.path is None else str(self.path)
+
+
+def find_sources(inputs: Sequence[str]) -> list[Source]:
+    """Return the files that `inputs` name, folders searched; nothing is read yet.
+
+    Raises InputError for an input that is missing, unreadable or of an unknown suffix, and for a
+    folder without a supported file.
+    """
+    sources: list[Source] = []
+    for name in inputs:
+        path = Path(name)
+        if name == "-":
+            sources.append(Source(None, "stdin", None))
+        elif not name or not path.exists():
+            raise InputError(f"{name or repr(name)}: no such file or folder", SUPPORTED)
+        elif path.is_dir():
+            sources += _search(path)
+        else:
+            source = _recognise(path, name)
+            if source is None:
+                kind = path.suffix or "no suffix"
+                raise InputError(f"{name}: cannot read this kind of file ({kind})", SUPPORTED)
+            sources.append(source)
+    for source in sources:
+        if source.path is not None and not os.access(source.path, os.R_OK):
+            raise InputError(f"{source}: may not be read", "Check the file's permissions.")
+    return sources
+
+
+class DocumentStream:
+    """The documents of several sources in their order, read as they are asked for."""
+
+    def __init__(self, sources: Sequence[Source], options: ReadOptions) -> None:
+        """Take what `find_sources` returned."""
+        self._sources = sources
+        self._options = options
+        self._finished = 0
+        self._file: BinaryIO | None = None
+
+    @property
+    def size(self) -> int | None:
+        """How many bytes there are to read, as they lie on disk; None with standard input."""
+        if any(source.path is None for source in self._sources):
+            return None
+        return sum(source.path.stat().st_size for source in self._sources if source.path)
+
+    @property
+    def position(self) -> int:
+        """How many of these bytes have been read; standard input does not count."""
+        return self._finished + (self._file.tell() if self._file else 0)
+
+    def __iter__(self) -> Iterator[Document]:
+        """Yield the documents; raise InputError at the first bad one, naming file and line."""
+        for source in self._sources:
+            with _explained(source):
+                if source.path is None:
+                    yield from _documents(source, sys.stdin.buffer, self._options)
+                    continue
+                with source.path.open("rb") as file:
+                    self._file = file
+                    lines = gzip.GzipFile(fileobj=file) if source.zipped else file
+                    yield from _documents(source, lines, self._options)
+                    self._finished += file.tell()
+                    self._file = None
+
+
+def _search(folder: Path) -> list[Source]:
+    """Return the supported files under `folder` in the order of their paths, hidden ones left out.
+
+    Ids are relative to the folder, with forward slashes on every system.
+    """
+
+    def fail(error: OSError) -> None:
+        raise InputError(f"{error.filename}: may not be read", "Check the folder's permissions.")
+
+    paths: list[Path] = []
+    for parent, folders, names in os.walk(folder, onerror=fail):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths += [Path(parent, name) for name in names if not name.startswith(".")]
+    found = [_recognise(path, path.relative_to(folder).as_posix()) for path in sorted(paths)]
+    sources = [source for source in found if source is not None]
+    if not sources:
+        raise InputError(f"{folder}: no supported file in this folder", SUPPORTED)
+    return sources
+
+
+def _recognise(path: Path, name: str) -> Source | None:
+    zipped = path.suffix.lower() == ".gz"
+    kind = KINDS.get((path.with_suffix("") if zipped else path).suffix.lower())
+    return Source(path, name, kind, zipped) if kind else None
+
+
+@contextmanager
+def _explained(source: Source) -> Iterator[None]:
+    """Turn what the operating system and gzip raise while `source` is read into InputError."""
+    try:
+        yield
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InputError(
+            f"{source}: not a whole gzip file ({error})",
+            "Copy the file again; `gzip -t` checks it.",
+        ) from error
+    except OSError as error:
+        raise InputError(
+            f"{source}: cannot be read ({error.strerror})", "Check the file and its disk."
+        ) from error
+
+
+def _documents(source: Source, lines: Iterable[bytes], options: ReadOptions) -> Iterator[Document]:
+    kind = source.kind
+    if kind is None:
+        kind, lines = _sniff(lines)
+    if kind == "jsonl":
+        yield from _jsonl_documents(source, lines, options)
+    elif kind == "csv":
+        yield from _csv_documents(source, lines, options)
+    elif options.unit == "sentence":
+        for number, line in decoded_lines(lines, str(source)):
+            if line.strip():
+                yield Document(f"{source.name}:{number}", line.rstrip("\r\n"))
+    else:
+        yield Document(source.name, decode(b"".join(lines), str(source)))
+
+
+def _sniff(lines: Iterable[bytes]) -> tuple[Kind, Iterable[bytes]]:
+    """Tell JSON Lines, whose first sign is `{`, from plain text; return the lines untouched."""
+    lines = iter(lines)
+    head: list[bytes] = []
+    for line in lines:
+        head.append(line)
+        if line.strip():
+            break
+    first = decode(head[-1], "standard input") if head else ""
+    return "jsonl" if first.lstrip().startswith("{") else "text", chain(head, lines)
+
+
+def _jsonl_documents(
+    source: Source, lines: Iterable[bytes], options: ReadOptions
+) -> Iterator[Document]:
+    remedy = "Give one JSON object a line; an array becomes that with: jq -c '.[]' OLD > NEW"
+    for number, line in decoded_lines(lines, str(source)):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line.rstrip())
+        except json.JSONDecodeError as error:
+            problem = f"{source}: line {number}, column {error.colno}: not JSON: {error.msg}"
+            raise InputError(problem, remedy) from error
+        except (ValueError, RecursionError) as error:  # numbers too long, brackets too deep
+            raise InputError(f"{source}: line {number}: not JSON: {error}", remedy) from error
+        if not isinstance(record, dict):
+            raise InputError(f"{source}: line {number}: {_named(record)}, not an object", remedy)
+        yield _document(source, number, record, options)
+
+
+def _csv_documents(
+    source: Source, lines: Iterable[bytes], options: ReadOptions
+) -> Iterator[Document]:
+    rows = csv.reader((line for _, line in decoded_lines(lines, str(source))), strict=True)
+    header: list[str] = []
+    while True:
+        number = rows.line_num + 1  # where the row begins: it may span several lines
+        try:
+            row = next(rows, None)
+        except csv.Error as error:
+            raise InputError(
+                f"{source}: line {number}: not CSV: {error}",
+                'Separate cells by commas and write "" for a quote sign in a quoted cell.',
+            ) from error
+        if row is None:
+            return
+        if not header:
+            header = row
+            if row and options.text_field not in row:
+                raise _missing(source, number, options.text_field, row, "--text-field")
+        elif row and len(row) != len(header):
+            raise InputError(
+                f"{source}: line {number}: {len(row)} cells, the header has {len(header)}",
+                "Quote every cell that holds a comma, a quote sign or a line break.",
+            )
+        elif row:
+            yield _document(source, number, dict(zip(header, row, strict=True)), options)
+
+
+def _document(source: Source, line: int, fields: dict[str, Any], options: ReadOptions) -> Document:
+    """Make the document of one record; the fields that are neither id nor text are its metadata."""
+    if options.text_field not in fields:
+        raise _missing(source, line, options.text_field, fields, "--text-field")
+    text = fields[options.text_field]
+    if not isinstance(text, str):
+        raise InputError(
+            f"{source}: line {line}: the field {options.text_field!r} is {_named(text)}, "
+            f"not a string; the fields are {_listed(fields)}",
+            "Give every record a text, or name another field with --text-field.",
+        )
+    metadata = {
+        name: value
+        for name, value in fields.items()
+        if name not in (options.text_field, options.id_field)
+    }
+    return Document(_identifier(source, line, fields, options.id_field), text, metadata)
+
+
+def _identifier(source: Source, line: int, fields: dict[str, Any], field: str) -> str:
+    """Return the record's id, or `name:line` where it has none."""
+    value = fields.get(field)
+    if isinstance(value, list | dict):
+        raise InputError(
+            f"{source}: line {line}: the field {field!r} is {_named(value)}, not a string",
+            "Name a field of strings or numbers with --id-field.",
+        )
+    if value is not None and value != "":
+        return value if isinstance(value, str) else json.dumps(value)
+    if field != DEFAULT_ID_FIELD and field not in fields:  # it was asked for by name
+        raise _missing(source, line, field, fields, "--id-field")
+    return f"{source.name}:{line}"
+
+
+def _missing(
+    source: Source, line: int, field: str, fields: Iterable[str], option: str
+) -> InputError:
+    return InputError(
+        f"{source}: line {line}: no field {field!r}; the fields are {_listed(fields)}",
+        f"Name the right one with {option}.",
+    )
+
+
+def _listed(fields: Iterable[str]) -> str:
+    return ", ".join(map(repr, fields)) or "none"
+
+
+def _named(value: object) -> str:
+    """Return what JSON calls the type of `value`."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    kinds: dict[type, str] = {dict: "an object", list: "an array", str: "a string"}
+    return kinds.get(type(value), "a number")

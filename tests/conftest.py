@@ -1,0 +1,80 @@
+"""What several rooms' tests share: the data that ships, and a tiny encoder made on the spot."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def authored() -> list[dict[str, str]]:
+    """The labelled sentences that ship."""
+    lines = (ROOT / "data" / "authored.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(authored, tmp_path_factory) -> Path:
+    """An encoder of AraBERT's architecture and tokenizer form, two layers of width 32, untrained.
+
+    Its word pieces are learned from the sentences that ship.
+    """
+    pytest.importorskip("torch")
+    from tokenizers import BertWordPieceTokenizer
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder = tmp_path_factory.mktemp("encoder")
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[رابط]", "[بريد]", "[مستخدم]"]
+    pieces = BertWordPieceTokenizer(lowercase=False, strip_accents=False)
+    pieces.train_from_iterator(
+        (row["text"] for row in authored), vocab_size=1000, special_tokens=special
+    )
+    pieces.save_model(str(folder))
+    BertTokenizerFast(
+        str(folder / "vocab.txt"), do_lower_case=False, additional_special_tokens=special[5:]
+    ).save_pretrained(folder)
+    config = BertConfig(
+        vocab_size=pieces.get_vocab_size(),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    BertModel(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_run(authored, tiny_encoder, tmp_path_factory) -> Path:
+    """What one short `rasd train` leaves: `bundle/` and `checkpoint/`, with poor labels."""
+    from training.config import load_config
+    from training.pipeline import train
+
+    folder = tmp_path_factory.mktemp("run")
+    labelled = folder / "labelled.jsonl"
+    labelled.write_text(
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in authored[:300]),
+        encoding="utf-8",
+    )
+    config = load_config(
+        ROOT / "configs" / "arabert.yaml",
+        [
+            f"encoder={tiny_encoder}",
+            f"data.train=[{labelled}]",
+            "max_length=48",
+            "optimisation.epochs=2",
+            "optimisation.average_last=0.5",
+            "data.dev_fraction=0.3",
+        ],
+    )
+    train(config, folder / "out", command=["rasd", "train", "configs/arabert.yaml"])
+    return folder / "out"
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tiny_run) -> Path:
+    """The bundle of `tiny_run`."""
+    return tiny_run / "bundle"

@@ -1,0 +1,148 @@
+"""Every bad input: exit 2, two lines that name it and say what would be right, nothing written."""
+
+import json
+import shutil
+import sys
+
+import pytest
+
+from serving.bundle import shipped_model
+
+GOOD = "نفت الوزارة صحة الأنباء.\n"
+SEVEN_LINES = '{"text": "خبر"}\n' * 6 + '{"text": "خبر"\n'
+
+
+def flip_a_byte(folder):
+    shutil.copytree(shipped_model(), folder)
+    model = folder / "model.onnx"
+    raw = bytearray(model.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    model.write_bytes(raw)
+
+
+def lose_the_graph(folder):
+    shutil.copytree(shipped_model(), folder)
+    (folder / "model.onnx").unlink()
+
+
+def refused(rasd, tmp_path, *arguments, problem, remedy, stdin=""):
+    """Run and check what holds for every refusal; `arguments` may name an output already."""
+    output = [] if "-o" in arguments else ["-o", "out.jsonl"]
+    before = sorted(tmp_path.rglob("*"))
+    result = rasd("classify", *arguments, *output, stdin=stdin)
+    assert result.returncode == 2, result.stderr
+    assert result.stdout == ""
+    assert sorted(tmp_path.rglob("*")) == before
+    first, second = result.stderr.splitlines()
+    assert first.startswith("rasd: ")
+    assert problem in first
+    assert remedy in second
+    return result
+
+
+BAD_FILES = {
+    "news.txt": [
+        (GOOD.encode("cp1256"), "line 1: byte 0xe4 is not UTF-8", "iconv -f CP1256"),
+        ((GOOD * 2).encode()[:-3], "line 2: byte 0xd8 is not UTF-8", "cut off"),
+        ((GOOD + "خ\0بر").encode(), "line 2: byte 0x00 is no text", "binary file"),
+        (GOOD.encode("utf-16"), "line 1: begins with the byte order mark", "UTF-16"),
+    ],
+    "news.jsonl": [
+        (SEVEN_LINES.encode(), "line 7, column 15: not JSON", "one JSON object a line"),
+        (b'{"id": 1, "body": "x"}', "no field 'text'; the fields are 'id', 'body'", "--text-field"),
+    ],
+    "news.csv": [
+        (b"id,body\n1,x\n", "no field 'text'; the fields are 'id', 'body'", "--text-field"),
+        (b"id,text\n1,a, b\n", "line 2: 3 cells, the header has 2", "Quote"),
+    ],
+    "news.docx": [(b"PK", "(.docx)", ".txt, .jsonl and .csv")],
+    "news.txt.gz": [(b"news", "not a whole gzip file", "gzip -t")],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "bad"),
+    [
+        pytest.param(name, bad, id=f"{name}: {bad[1]}")
+        for name, cases in BAD_FILES.items()
+        for bad in cases
+    ],
+)
+def test_a_bad_file(rasd, tmp_path, name, bad):
+    content, problem, remedy = bad
+    (tmp_path / "good.txt").write_text(GOOD, encoding="utf-8")
+    (tmp_path / name).write_bytes(content)
+    result = refused(rasd, tmp_path, "good.txt", name, problem=problem, remedy=remedy)
+    assert result.stderr.startswith(f"rasd: {name}: ")
+
+
+def test_a_missing_file(rasd, tmp_path):
+    refused(rasd, tmp_path, "no.txt", problem="no.txt: no such file", remedy="Supported: .txt")
+
+
+def test_a_folder_without_texts(rasd, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").write_bytes(b"x")
+    refused(rasd, tmp_path, "photos", problem="photos: no supported file", remedy="Supported: .txt")
+
+
+def test_bad_standard_input(rasd, tmp_path):
+    refused(
+        rasd,
+        tmp_path,
+        "-",
+        stdin='{"text": "خبر"}\n{"text"\n',
+        problem="standard input: line 2, column 8: not JSON",
+        remedy="one JSON object a line",
+    )
+
+
+@pytest.mark.parametrize(
+    ("output", "problem", "remedy"),
+    [
+        ("missing/out.jsonl", "there is no folder missing", "Make it first"),
+        ("folder", "folder: is a folder", "Name a file"),
+        ("good.txt", "good.txt: is also an input", "another file"),
+        ("out.parquet", "'.parquet' names no format", "--format"),
+        pytest.param(
+            "/dev/null",
+            "is a device",
+            "Name a file",
+            marks=pytest.mark.skipif(sys.platform == "win32", reason="no such device"),
+        ),
+    ],
+)
+def test_an_output_that_cannot_be(rasd, tmp_path, output, problem, remedy):
+    (tmp_path / "good.txt").write_text(GOOD, encoding="utf-8")
+    (tmp_path / "folder").mkdir()
+    refused(rasd, tmp_path, "good.txt", "-o", output, problem=problem, remedy=remedy)
+    assert (tmp_path / "good.txt").read_text(encoding="utf-8") == GOOD
+
+
+@pytest.mark.parametrize(
+    ("spoil", "problem", "remedy"),
+    [
+        (flip_a_byte, "model.onnx: damaged", "Copy the bundle again"),
+        (lose_the_graph, "model.onnx is missing", "Copy the bundle again"),
+    ],
+)
+def test_a_bad_model(rasd, tmp_path, spoil, problem, remedy):
+    (tmp_path / "good.txt").write_text(GOOD, encoding="utf-8")
+    spoil(tmp_path / "bundle")
+    refused(rasd, tmp_path, "good.txt", "--model", "bundle", problem=problem, remedy=remedy)
+
+
+def test_what_was_there_before_stays_when_a_run_fails(rasd, tmp_path):
+    lines = [json.dumps({"text": "خبر"}) for _ in range(700)]  # more than one chunk
+    (tmp_path / "news.jsonl").write_text("\n".join([*lines, "{"]), encoding="utf-8")
+    (tmp_path / "out.jsonl").write_text("yesterday's", encoding="utf-8")
+    refused(rasd, tmp_path, "news.jsonl", problem="line 701", remedy="JSON object")
+    assert (tmp_path / "out.jsonl").read_text(encoding="utf-8") == "yesterday's"
+
+
+def test_wrong_usage_is_told_apart_from_failure(rasd):
+    for arguments in ([], ["a.txt", "--threads", "0"], ["a.txt", "--format", "xml"]):
+        result = rasd("classify", *arguments)
+        assert result.returncode == 2
+        assert "Traceback" not in result.stderr
+        assert result.stderr.splitlines()[-1].startswith("rasd classify: error: ")

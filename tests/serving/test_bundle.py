@@ -1,0 +1,94 @@
+"""A bundle is whole and unchanged, or it is refused with the reason."""
+
+import json
+import shutil
+
+import pytest
+
+from serving.bundle import MANIFEST, Bundle, shipped_model
+from serving.classifier import Classifier
+from serving.errors import InputError
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """A copy of the model that ships, to spoil."""
+    return shutil.copytree(shipped_model(), tmp_path / "bundle")
+
+
+def change_manifest(folder, **values):
+    path = folder / MANIFEST
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(manifest | values), encoding="utf-8")
+
+
+def refused(folder) -> InputError:
+    with pytest.raises(InputError) as caught:
+        Classifier.load(folder)
+    assert str(caught.value).count("\n") == 1
+    assert caught.value.exit_code == 2
+    return caught.value
+
+
+def test_the_shipped_bundle_verifies():
+    manifest = Bundle.load(shipped_model()).manifest
+    assert manifest.scheme.names == (
+        "attack_report",
+        "claim",
+        "denial",
+        "official_response",
+        "other",
+    )
+    assert manifest.golden_predictions
+    assert manifest.normalizer.golden
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json", "config.json", "README.md"])
+def test_one_flipped_bit_is_found_and_the_file_named(copy, name):
+    path = copy / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert name in refused(copy).problem
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json", "config.json", MANIFEST])
+def test_a_missing_file_is_named(copy, name):
+    (copy / name).unlink()
+    assert name in refused(copy).problem
+
+
+def test_a_transformers_folder_without_onnx_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    assert "not a bundle" in refused(tmp_path).problem
+
+
+def test_a_cut_manifest_is_refused(copy):
+    path = copy / MANIFEST
+    path.write_bytes(path.read_bytes()[:500])
+    assert MANIFEST in refused(copy).problem
+
+
+def test_an_unknown_key_is_refused(copy):
+    change_manifest(copy, treshold=0.5)
+    assert "treshold" in refused(copy).problem
+
+
+def test_another_normaliser_version_is_refused(copy):
+    stamp = Bundle.load(copy).manifest.normalizer.model_dump()
+    change_manifest(copy, normalizer=stamp | {"version": 999})
+    assert "999" in refused(copy).problem
+
+
+def test_a_normaliser_that_writes_otherwise_is_refused(copy):
+    stamp = Bundle.load(copy).manifest.normalizer.model_dump()
+    change_manifest(copy, normalizer=stamp | {"golden": [["هجوم", "سلام"]]})
+    assert "سلام" in refused(copy).problem
+
+
+def test_a_bundle_that_scores_otherwise_is_refused(copy):
+    golden = [g.model_dump() for g in Bundle.load(copy).manifest.golden_predictions]
+    golden[0]["probabilities"] = golden[0]["probabilities"][::-1]
+    change_manifest(copy, golden_predictions=golden)
+    assert golden[0]["text"] in refused(copy).problem

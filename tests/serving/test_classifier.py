@@ -1,0 +1,83 @@
+"""The classifier on the model that ships: order, batches, refusals, long and odd input."""
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from serving.classifier import Classifier
+from serving.onnx_model import micro_batches
+from serving.records import Prediction, Refusal
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Classifier:
+    return Classifier.load(threads=2)
+
+
+def test_answers_stand_in_the_order_of_the_sentences(classifier, authored):
+    texts = [row["text"] for row in authored[:60]]
+    expected = dict(zip(texts, classifier.classify(texts), strict=True))
+    random.Random(1).shuffle(texts)
+    assert classifier.classify(texts) == [expected[text] for text in texts]
+
+
+def test_a_sentence_has_one_score_alone_in_any_company_and_on_any_threads(classifier, authored):
+    texts = [row["text"] for row in authored[60:160]]
+    together = classifier.classify(texts)
+    single = Classifier.load(threads=1)
+    assert [single.classify([text])[0] for text in texts] == together
+
+
+def test_probabilities_sum_to_one_and_the_label_is_the_best(classifier, authored):
+    names = classifier.bundle.scheme.names
+    for answer in classifier.classify([row["text"] for row in authored[:50]]):
+        assert isinstance(answer, Prediction)
+        assert tuple(answer.probabilities) == names
+        assert sum(answer.probabilities.values()) == pytest.approx(1, abs=1e-5)
+        assert answer.probability == max(answer.probabilities.values())
+        assert answer.probabilities[answer.label] == answer.probability
+        assert answer.certain == (answer.probability >= classifier.bundle.manifest.threshold)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "   ", "\u200f\u200e", "ـــ", "*** !!!", "🚨🚨", "\n\t", "«»"]
+)
+def test_a_text_without_letters_is_refused_and_its_neighbours_are_answered(classifier, text):
+    sentence = "تبنت الجماعة الهجوم على الثكنة."
+    first, refused, last = classifier.classify([sentence, text, sentence])
+    assert isinstance(refused, Refusal)
+    assert first == last == classifier.classify([sentence])[0]
+
+
+def test_no_sentences_give_no_answers(classifier):
+    assert classifier.classify([]) == []
+
+
+def test_a_sentence_that_is_too_long_is_cut_and_says_so(classifier):
+    sentence = "وقصفت الطائرات مواقع عدة في المحافظة "
+    short, long, longer = classifier.classify([sentence, sentence * 60, sentence * 3000])
+    assert isinstance(short, Prediction)
+    assert isinstance(long, Prediction)
+    assert isinstance(longer, Prediction)
+    assert not short.truncated
+    assert long.truncated
+    assert longer.truncated
+    assert long.probabilities == longer.probabilities
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.text(max_size=80), max_size=6))
+def test_any_text_is_answered(classifier, texts):
+    answers = classifier.classify(texts)
+    assert len(answers) == len(texts)
+    assert all(isinstance(answer, Prediction | Refusal) for answer in answers)
+
+
+@given(st.lists(st.integers(1, 600), max_size=200), st.integers(16, 1024))
+def test_micro_batches_hold_every_sentence_once_within_the_budget(lengths, budget):
+    batches = list(micro_batches(lengths, budget))
+    assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
+    for batch in batches:
+        assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= budget

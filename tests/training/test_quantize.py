@@ -1,0 +1,66 @@
+"""Row-wise int8: close to single precision, and one score a sentence whatever its neighbours."""
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import numpy as np  # noqa: E402
+from hypothesis import given, settings  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
+
+from serving.onnx_model import OnnxModel  # noqa: E402
+from training.model import SentenceClassifier, load_encoder  # noqa: E402
+from training.onnx_export import check_parity, export_onnx  # noqa: E402
+from training.quantize import quantize_rowwise  # noqa: E402
+
+SENTENCES = st.lists(st.lists(st.integers(8, 900), min_size=1, max_size=60), min_size=1, max_size=9)
+
+
+@pytest.fixture(scope="module", params=["mean", "cls", "attention"])
+def graphs(request, tiny_encoder, tmp_path_factory):
+    """The torch model with its fp32 and int8 graphs, one of each pooling."""
+    folder = tmp_path_factory.mktemp("graphs")
+    torch.manual_seed(0)
+    model = SentenceClassifier(
+        load_encoder(tiny_encoder), labels=5, pooling=request.param, dropout=0.1
+    )
+    torch.nn.init.normal_(model.head.weight)  # logits far enough apart to see a difference
+    export_onnx(model, folder / "fp32.onnx")
+    quantize_rowwise(folder / "fp32.onnx", folder / "int8.onnx")
+    return (
+        model,
+        OnnxModel(folder / "fp32.onnx", padding_id=0, threads=2),
+        {n: OnnxModel(folder / "int8.onnx", padding_id=0, threads=n) for n in (1, 2)},
+    )
+
+
+@settings(max_examples=30, deadline=None)
+@given(SENTENCES)
+def test_fp32_graph_computes_what_torch_does(graphs, sentences):
+    model, fp32, _ = graphs
+    assert check_parity(model, fp32, sentences, tolerance=1e-4) <= 1e-4
+
+
+@settings(max_examples=60, deadline=None)
+@given(SENTENCES)
+def test_int8_scores_a_sentence_alone_and_in_any_batch_bit_for_bit(graphs, sentences):
+    _, _, int8 = graphs
+    together = int8[2].logits(sentences)
+    alone = np.concatenate([int8[1].logits([ids]) for ids in sentences])
+    assert (together == alone).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(SENTENCES)
+def test_int8_is_close_to_fp32(graphs, sentences):
+    _, fp32, int8 = graphs
+    expected, found = fp32.logits(sentences), int8[2].logits(sentences)
+    assert np.abs(expected - found).max() < 0.05 * max(1.0, expected.std())
+
+
+def test_int8_weights_take_a_quarter_of_the_space(graphs, tmp_path):
+    model, _, _ = graphs
+    export_onnx(model, tmp_path / "fp32.onnx")
+    quantize_rowwise(tmp_path / "fp32.onnx", tmp_path / "int8.onnx")
+    sizes = [(tmp_path / name).stat().st_size for name in ("int8.onnx", "fp32.onnx")]
+    assert sizes[0] < 0.55 * sizes[1]  # a tiny graph is half nodes and names

@@ -1,0 +1,1 @@
+"""Labelled sentences in, bundle out: the only room where torch and transformers live."""

@@ -1,0 +1,72 @@
+"""Sentences to batches: which ones stand together, and how they are padded."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+# Batches in which sentences of like length are brought together before they are shuffled.
+_POOL = 50
+
+
+class Collator:
+    """Examples to a batch, padded to its longest sentence."""
+
+    def __init__(self, padding_id: int) -> None:
+        self.padding_id = padding_id
+
+    def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+        """Return ids and mask (batch, tokens), labels and weights (batch,)."""
+        width = max(len(item["input_ids"]) for item in examples)
+        ids = torch.full((len(examples), width), self.padding_id)
+        mask = torch.zeros((len(examples), width), dtype=torch.int64)
+        for row, item in enumerate(examples):
+            ids[row, : len(item["input_ids"])] = torch.tensor(item["input_ids"])
+            mask[row, : len(item["input_ids"])] = 1
+        return {
+            "input_ids": ids,
+            "attention_mask": mask,
+            "labels": torch.tensor([item["label"] for item in examples]),
+            "weights": torch.tensor([item["weight"] for item in examples], dtype=torch.float32),
+        }
+
+
+class LengthSampler(torch.utils.data.Sampler[int]):
+    """Sentences of like length beside each other, batches in random order.
+
+    transformers' own grouping leaves fifty batches sorted from long to short, and long sentences
+    have other labels than short ones.
+    """
+
+    def __init__(self, lengths: Sequence[int], *, batch_size: int, seed: int) -> None:
+        self.lengths = lengths
+        self.batch_size = batch_size
+        self.random = np.random.default_rng(seed)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        order = self.random.permutation(len(self.lengths))
+        pools = _chunks(order, self.batch_size * _POOL)
+        batches = [
+            batch
+            for pool in pools
+            for batch in _chunks(
+                np.array(sorted(pool, key=self.lengths.__getitem__)), self.batch_size
+            )
+        ]
+        # A short batch in the middle would shift every later one: it goes last.
+        batches.sort(key=len, reverse=True)
+        full = [batch for batch in batches if len(batch) == self.batch_size]
+        for index in self.random.permutation(len(full)):
+            yield from full[index].tolist()
+        for batch in batches[len(full) :]:
+            yield from batch.tolist()
+
+
+def _chunks(values: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
+    return [values[start : start + size] for start in range(0, len(values), size)]

@@ -1,0 +1,96 @@
+"""A fine-tuned classifier on disk: what `rasd train` leaves and `rasd export` reads."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, PreTrainedTokenizerBase
+
+from serving.errors import InputError
+from serving.labels import LabelScheme
+from training.labelled import LabelledSentence
+from training.model import Pooling, SentenceClassifier, empty_encoder
+
+_SETTINGS = "checkpoint.json"
+_WEIGHTS = "model.safetensors"
+HELD_OUT = "held_out.jsonl"
+
+
+class CheckpointSettings(BaseModel):
+    """All that a checkpoint must know to become a bundle."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    scheme: LabelScheme
+    normalizer: str
+    max_length: int
+    pooling: Pooling
+    dropout: float
+    coverage: float
+    min_agreement: float
+    max_logit_difference: float
+    provenance: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A model, its settings, and the folder with its `tokenizer.json` and `config.json`."""
+
+    folder: Path
+    settings: CheckpointSettings
+    model: SentenceClassifier
+
+
+def save_checkpoint(
+    folder: Path,
+    model: SentenceClassifier,
+    settings: CheckpointSettings,
+    *,
+    tokenizer: PreTrainedTokenizerBase,
+    held_out: Sequence[LabelledSentence],
+) -> Checkpoint:
+    """Write weights, settings, tokenizer and held-out sentences into `folder`.
+
+    `config.json` is the encoder's with the labels added, so that `transformers.AutoConfig` reads
+    it. The held-out sentences are what `rasd export` calibrates on.
+    """
+    names = settings.scheme.names
+    config = model.encoder.config
+    config.id2label = dict(enumerate(names))
+    config.label2id = {name: number for number, name in enumerate(names)}
+    config.pad_token_id = tokenizer.pad_token_id
+    config.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    lines = (
+        json.dumps({"text": item.text, "label": item.label}, ensure_ascii=False) + "\n"
+        for item in held_out
+    )
+    (folder / HELD_OUT).write_text("".join(lines), encoding="utf-8")
+    save_file(model.state_dict(), folder / _WEIGHTS)
+    text = json.dumps(settings.model_dump(mode="json"), ensure_ascii=False, indent=1)
+    (folder / _SETTINGS).write_text(text + "\n", encoding="utf-8")
+    return Checkpoint(folder, settings, model)
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Read what `save_checkpoint` wrote; raise InputError if `folder` does not hold it."""
+    try:
+        settings = CheckpointSettings.model_validate_json((folder / _SETTINGS).read_bytes())
+        model = SentenceClassifier(
+            empty_encoder(AutoConfig.from_pretrained(folder)),
+            labels=len(settings.scheme.names),
+            pooling=settings.pooling,
+            dropout=settings.dropout,
+        )
+        model.load_state_dict(load_file(folder / _WEIGHTS))
+    except (OSError, RuntimeError, ValidationError, ValueError) as error:
+        raise InputError(
+            f"{folder}: not a checkpoint: {' '.join(str(error).split())}",
+            "Name the folder `checkpoint` that `rasd train` leaves beside the bundle.",
+        ) from error
+    return Checkpoint(folder, settings, model)

@@ -1,0 +1,73 @@
+"""The sub-commands of the training room; their work is imported only when one runs."""
+
+import argparse
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from serving.errors import InputError
+
+
+def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add train, evaluate, export and validate."""
+    train = subparsers.add_parser(
+        "train", help="fine-tune, calibrate and export: ends with a bundle"
+    )
+    train.add_argument("config", type=Path, help="a YAML file such as configs/compact.yaml")
+    train.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override a key of the file"
+    )
+    train.add_argument("--out", type=Path, help="the run's folder (default: the file's `output`)")
+    train.set_defaults(run=_train)
+
+    evaluate = subparsers.add_parser("evaluate", help="metrics and plots of a bundle")
+    evaluate.add_argument("labelled", type=Path, nargs="+", help="labelled files")
+    evaluate.add_argument("--model", type=Path, help="a bundle (default: the model that ships)")
+    evaluate.add_argument("--out", type=Path, help="a folder for metrics.json and the plots")
+    evaluate.set_defaults(run=_evaluate)
+
+    export = subparsers.add_parser("export", help="a fine-tuned checkpoint to a bundle")
+    export.add_argument("checkpoint", type=Path, help="the `checkpoint` folder of a run")
+    export.add_argument("--out", type=Path, required=True, help="the bundle's folder")
+    export.set_defaults(run=_export)
+
+    validate = subparsers.add_parser(
+        "validate", help="check configs, labelled files and bundles before they are used"
+    )
+    validate.add_argument("files", type=Path, nargs="+", help="any number of each")
+    validate.add_argument("--labels", type=Path, help="the label scheme to check against")
+    validate.set_defaults(run=_validate)
+
+
+def _train(options: argparse.Namespace) -> int:
+    config = _module("config").load_config(options.config, options.set)
+    command = ["rasd", *sys.argv[1:]]
+    out = options.out or config.output
+    sys.stdout.write(f"{_module('pipeline').train(config, out, command=command)}\n")
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    _module("evaluate").evaluate(options.model, options.labelled, options.out)
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    sys.stdout.write(f"{_module('export').export_folder(options.checkpoint, options.out)}\n")
+    return 0
+
+
+def _validate(options: argparse.Namespace) -> int:
+    return int(_module("validate").validate(options.files, options.labels))
+
+
+def _module(name: str) -> Any:
+    """Import a module of this room, which needs packages that serving does without."""
+    try:
+        return import_module(f"training.{name}")
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"rasd: this command needs the package {error.name}, which is not installed",
+            "Install the training extra: pip install 'rasd[train]'.",
+        ) from error

@@ -1,0 +1,295 @@
+"""The training configuration: a YAML file, checked whole before anything is loaded or written."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from serving.errors import InputError
+from training.problems import Problem, did_you_mean, refusal
+
+Key = tuple[str, ...]
+
+_PATHS: tuple[Key, ...] = (
+    ("labels",),
+    ("output",),
+    ("data", "train"),
+    ("data", "dev"),
+)
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Section(BaseModel):
+    """A group of keys. A field's description is what its error message offers as the remedy."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class DataConfig(_Section):
+    """The labelled sentences and how they are used."""
+
+    train: tuple[Path, ...] = Field(
+        min_length=1, description="a list of one or more labelled files"
+    )
+    dev: tuple[Path, ...] = Field(
+        default=(), description="a list of labelled files, or [] to hold out a share"
+    )
+    dev_fraction: float = Field(
+        default=0.1, gt=0, le=0.5, description="the share to hold out, above 0 and up to 0.5"
+    )
+    conflicts: Literal["stop", "drop", "first", "majority"] = Field(
+        default="stop", description="stop, drop, first or majority"
+    )
+    unsure_weight: Share = Field(default=1.0, description="a weight, 0 to 1")
+
+
+class ModelConfig(_Section):
+    """What stands on top of the encoder."""
+
+    pooling: Literal["mean", "cls", "attention"] = Field(
+        default="mean", description="mean, cls or attention"
+    )
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="a probability under 1")
+
+
+class OptimisationConfig(_Section):
+    """How the weights are found."""
+
+    learning_rate: float = Field(gt=0, le=0.1, description="a rate above 0 and up to 0.1")
+    epochs: int = Field(default=3, ge=1, le=1000, description="a number of passes, 1 to 1000")
+    batch_size: int = Field(
+        default=32, ge=1, le=4096, description="a number of sentences, 1 to 4096"
+    )
+    gradient_accumulation: int = Field(
+        default=1, ge=1, description="a number of batches, 1 or more"
+    )
+    head_learning_rate_factor: float = Field(
+        default=5.0, gt=0, le=1000, description="a multiple of the encoder's rate, above 0"
+    )
+    layer_decay: float = Field(
+        default=1.0, gt=0, le=1, description="a share of the next layer's rate, above 0 and up to 1"
+    )
+    warmup_ratio: Share = Field(default=0.1, description="a share of the steps, 0 to 1")
+    weight_decay: Share = Field(default=0.01, description="a number from 0 to 1")
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="a share under 1")
+    class_weight_power: Share = Field(default=0.5, description="a power, 0 to 1")
+    max_grad_norm: float = Field(default=1.0, gt=0, description="a norm above 0")
+    average_last: Share = Field(default=0.0, description="a share of the steps, 0 to 1; 0 is off")
+    seed: int = Field(default=1, ge=0, lt=2**32, description="a whole number, 0 or more")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        default="auto", description="auto, fp32 or bf16"
+    )
+
+
+class AbstentionConfig(_Section):
+    """When the model calls itself certain."""
+
+    coverage: float = Field(
+        default=0.8, gt=0, le=1, description="a share of the sentences, above 0 and up to 1"
+    )
+
+
+class ExportConfig(_Section):
+    """What the exported model must live up to."""
+
+    min_agreement: Share = Field(default=0.99, description="a share of the sentences, 0 to 1")
+    max_logit_difference: float = Field(
+        default=1e-4, gt=0, description="a difference of logits, above 0"
+    )
+
+
+class TrainConfig(_Section):
+    """One training job. The files of configs/ say what each key is for.
+
+    `encoder` is a Path when it names a folder, a str when it is a hub id.
+    """
+
+    encoder: Path | str = Field(description="a folder or a hub id")
+    encoder_revision: str | None = Field(
+        default=None, description="a branch, tag or commit; or null"
+    )
+    encoder_if_absent: str | None = Field(default=None, description="a hub id; or null")
+    encoder_credit: str | None = Field(default=None, description="a sentence for the card; or null")
+    labels: Path = Field(description="a file such as configs/labels.yaml")
+    normalizer: Literal["light", "arabert"] = Field(description="light or arabert")
+    max_length: int = Field(default=128, ge=8, le=512, description="a number of tokens, 8 to 512")
+    data: DataConfig = Field(description="a group of keys")
+    model: ModelConfig = Field(default=ModelConfig(), description="a group of keys")
+    optimisation: OptimisationConfig = Field(description="a group of keys")
+    abstention: AbstentionConfig = Field(default=AbstentionConfig(), description="a group of keys")
+    export: ExportConfig = Field(default=ExportConfig(), description="a group of keys")
+    output: Path = Field(description="a folder")
+    name: str = Field(
+        pattern=_NAME, description="a name of letters, digits, full stops and hyphens"
+    )
+
+    def encoder_to_load(self) -> Path | str:
+        """Return the encoder's folder or hub id; raise InputError if the folder is not there."""
+        if isinstance(self.encoder, str) or self.encoder.is_dir():
+            return self.encoder
+        if self.encoder_if_absent is None:
+            raise InputError(
+                f"encoder: no folder {self.encoder}",
+                "Name a folder that exists or a hub id, or set encoder_if_absent.",
+            )
+        return self.encoder_if_absent
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Read a training configuration; `overrides` are `key=value`, the value being YAML.
+
+    A relative path is relative to the file's folder, in an override to the current folder.
+    Raises InputError with every problem, each with its line.
+    """
+    values, lines = _read(path)
+    _resolve_paths(values, path.parent)
+    values.setdefault("output", Path("runs") / path.stem)
+    given: dict[Key, str] = {}
+    for override in overrides:
+        key, value = _parse_override(override)
+        given[key] = f"--set {override}"
+        for name in reversed(key):
+            value = {name: value}
+        _resolve_paths(value, Path())
+        values = _merged(values, value)
+    try:
+        return TrainConfig.model_validate(values)
+    except ValidationError as error:
+        problems: dict[Key, Problem] = {}
+        for detail in error.errors():
+            key, problem = _problem(detail, path, lines, given)
+            problems.setdefault(key, problem)
+        raise refusal(list(problems.values())) from error
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[Key, int]]:
+    """Return the values of a YAML file and the line of every key, counting from 1."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        values = yaml.safe_load(text)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror})", "Name a configuration that exists."
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}: line {mark.line + 1}" if mark else str(path)
+        reason = getattr(error, "problem", None) or " ".join(str(error).split())
+        raise InputError(
+            f"{place}: not YAML ({reason})", "See configs/compact.yaml for the form."
+        ) from error
+    if not isinstance(values, dict):
+        raise InputError(
+            f"{path}: holds no keys", "See configs/compact.yaml for the keys and their form."
+        )
+    lines: dict[Key, int] = {(): 1}
+    if node is not None:
+        _note_lines(path, node, (), lines)
+    return values, lines
+
+
+def _note_lines(path: Path, node: yaml.Node, group: Key, lines: dict[Key, int]) -> None:
+    if not isinstance(node, yaml.MappingNode):
+        return
+    for name, value in node.value:
+        key = (*group, name.value)
+        line = name.start_mark.line + 1
+        if key in lines:
+            raise InputError(
+                f"{path}: line {line}: {'.'.join(key)} stands on line {lines[key]} already",
+                "Keep one of them: YAML would silently take the last.",
+            )
+        lines[key] = line
+        _note_lines(path, value, key, lines)
+
+
+def _parse_override(override: str) -> tuple[Key, Any]:
+    key, equals, value = override.partition("=")
+    problem, remedy = f"--set {override}", "Write it as --set data.conflicts=majority."
+    if not equals or not all(key.split(".")):
+        raise InputError(f"{problem}: not of the form key=value", remedy)
+    try:
+        return tuple(key.split(".")), yaml.safe_load(value)
+    except (yaml.YAMLError, ValueError) as error:
+        raise InputError(f"{problem}: the value is not YAML", remedy) from error
+
+
+def _merged(values: Any, other: Any) -> Any:
+    """Return `values` with those of `other` in their place, group by group."""
+    if not isinstance(values, dict) or not isinstance(other, dict):
+        return other
+    return values | {key: _merged(values.get(key), value) for key, value in other.items()}
+
+
+def _resolve_paths(values: dict[str, Any], base: Path) -> None:
+    """Turn the paths in `values` into Path objects relative to `base`, in place."""
+    for *groups, name in _PATHS:
+        group: Any = values
+        for part in groups:
+            group = group.get(part) if isinstance(group, dict) else None
+        if isinstance(group, dict) and name in group:
+            group[name] = _under(base, group[name])
+    encoder = values.get("encoder")
+    # What could be either is a folder if there is one, as everywhere in transformers.
+    if isinstance(encoder, str) and (
+        encoder.startswith((".", "/", "~")) or (encoder and (base / encoder).is_dir())
+    ):
+        values["encoder"] = _under(base, encoder)
+
+
+def _under(base: Path, value: Any) -> Any:
+    if isinstance(value, str):
+        return Path(os.path.normpath(base / Path(value).expanduser()))
+    return [_under(base, item) for item in value] if isinstance(value, list) else value
+
+
+def _problem(
+    error: ErrorDetails, path: Path, lines: dict[Key, int], overrides: dict[Key, str]
+) -> tuple[Key, Problem]:
+    """Return the key that pydantic found fault with, and what to tell of it."""
+    key, group, description = _known_part(error["loc"])
+    name = ".".join(key)
+    place = next((place for given, place in overrides.items() if _overlap(given, key)), None)
+    if place is None:
+        # A key that is missing has no place but its group's.
+        known = next(key[:end] for end in range(len(key), -1, -1) if key[:end] in lines)
+        place = f"{path}: line {lines[known]}" if known else str(path)
+    if not description:
+        fields = group.model_fields
+        near = did_you_mean(key[-1], fields) or f" The keys here are {', '.join(fields)}."
+        return key, Problem(place, f"unknown key {name}", near.strip())
+    if error["type"] == "missing":
+        return key, Problem(place, f"no key {name}", f"Add it: {description}.")
+    value = str(error["input"]) if isinstance(error["input"], Path) else error["input"]
+    return key, Problem(place, f"{name} is {value!r}", f"It must be {description}.")
+
+
+def _overlap(one: Key, other: Key) -> bool:
+    """Tell whether one key is the other or a group that holds it."""
+    return all(a == b for a, b in zip(one, other, strict=False))
+
+
+def _known_part(location: tuple[str | int, ...]) -> tuple[Key, type[BaseModel], str]:
+    """Return the key that a location of pydantic's is about, its group and its description.
+
+    Locations go on below a key: to the item of a list, to the side of a union.
+    """
+    group: type[BaseModel] = TrainConfig
+    key: Key = ()
+    for part in location:
+        key = (*key, str(part))
+        field = group.model_fields.get(key[-1])
+        if field is None:
+            return key, group, ""
+        inner = field.annotation
+        if key == location or not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return key, group, field.description or ""
+        group = inner
+    return key, group, ""

@@ -1,0 +1,168 @@
+"""A checkpoint to a bundle: exported, quantised, gated, calibrated, described."""
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from serving.atomic import atomic_folder
+from serving.bundle import (
+    GoldenPrediction,
+    Manifest,
+    NormalizerStamp,
+    sha256,
+    write_manifest,
+)
+from serving.classifier import Classifier, softmax
+from serving.errors import RasdError
+from serving.normalize import GOLDEN_INPUTS, NORMALIZERS
+from serving.onnx_model import FloatArray, OnnxModel, load_tokenizer, tokenize
+from serving.records import Prediction
+from training.calibration import IntArray, fit_temperature, fit_threshold
+from training.card import write_card
+from training.checkpoint import HELD_OUT, Checkpoint, load_checkpoint
+from training.labelled import LabelledSentence, read_labelled
+from training.metrics import classification_metrics, coverage_accuracy
+from training.onnx_export import check_parity, export_onnx
+from training.quantize import quantize_rowwise
+
+# Sentences on which torch and ONNX are compared: enough to meet every length.
+_PARITY_SENTENCES = 64
+
+# One sentence of each label, written for this file; a bundle keeps what it said of them.
+GOLDEN_SENTENCES = (
+    "قُتل سبعة جنود في انفجار عبوة ناسفة استهدفت دوريتهم قرب المعبر الشرقي فجر اليوم.",
+    "تبنت الجماعة في بيان مصور الهجوم الصاروخي على القاعدة البحرية.",
+    "نفت وزارة الدفاع صحة الأنباء عن سقوط طائرة تابعة لها في الصحراء.",
+    "دان الأمين العام للمنظمة التفجير ودعا إلى محاسبة المسؤولين عنه.",
+    "افتتح الوزير معرض الكتاب السنوي بحضور ناشرين من عشرين بلدا.",
+)
+
+# Copied from a checkpoint into its bundle where they exist.
+_COMPANIONS = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """The numbers that calibration and the gate gave."""
+
+    temperature: float
+    threshold: float
+    metrics: dict[str, Any]
+
+
+def export_folder(checkpoint: Path, out: Path) -> Path:
+    """Make the bundle of a checkpoint folder at `out` and return `out`."""
+    loaded = load_checkpoint(checkpoint)
+    settings = loaded.settings
+    held_out = read_labelled(
+        [checkpoint / HELD_OUT], settings.scheme, NORMALIZERS[settings.normalizer].apply
+    )
+    return export_bundle(loaded, held_out.sentences, out)
+
+
+def export_bundle(checkpoint: Checkpoint, held_out: Sequence[LabelledSentence], out: Path) -> Path:
+    """Make the bundle of `checkpoint` at `out` and return `out`.
+
+    Temperature and threshold are fitted on `held_out` with the int8 graph, the one that serves.
+    Raises RasdError, leaving nothing at `out`, when ONNX does not compute what torch does or int8
+    and fp32 agree on too few labels of `held_out`.
+    """
+    settings = checkpoint.settings
+    normalize = NORMALIZERS[settings.normalizer].apply
+    tokenizer = load_tokenizer(checkpoint.folder / "tokenizer.json", max_length=settings.max_length)
+    tokens = [item.ids for item in tokenize(tokenizer, [normalize(s.text) for s in held_out])]
+    labels = np.array([settings.scheme.names.index(s.label) for s in held_out])
+    padding_id = int(checkpoint.model.encoder.config.pad_token_id)
+    with atomic_folder(out) as folder, tempfile.TemporaryDirectory() as scratch:
+        full = Path(scratch) / "fp32.onnx"
+        export_onnx(checkpoint.model, full)
+        fp32 = OnnxModel(full, padding_id=padding_id)
+        parity = check_parity(
+            checkpoint.model,
+            fp32,
+            tokens[:_PARITY_SENTENCES],
+            tolerance=settings.max_logit_difference,
+        )
+        quantize_rowwise(full, folder / "model.onnx")
+        int8 = OnnxModel(folder / "model.onnx", padding_id=padding_id)
+        measured = _measure(checkpoint, fp32.logits(tokens), int8.logits(tokens), labels)
+        measured.metrics["torch_onnx_difference"] = parity
+        for name in _COMPANIONS:
+            if (checkpoint.folder / name).is_file():
+                shutil.copyfile(checkpoint.folder / name, folder / name)
+        _describe(folder, checkpoint, measured)
+    return out
+
+
+def _measure(
+    checkpoint: Checkpoint, fp32: FloatArray, int8: FloatArray, labels: IntArray
+) -> _Measured:
+    """Pass the gate and calibrate, on logits (n, k) of the held-out sentences."""
+    settings = checkpoint.settings
+    names = settings.scheme.names
+    agreement = float((fp32.argmax(1) == int8.argmax(1)).mean())
+    if agreement < settings.min_agreement:
+        raise RasdError(
+            f"int8 and fp32 agree on {agreement:.2%} of the held-out labels, "
+            f"under {settings.min_agreement:.2%}\n"
+            "Train longer, hold out more sentences, or lower export.min_agreement."
+        )
+    temperature = fit_temperature(int8, labels)
+    probabilities = softmax(int8, temperature)
+    before = classification_metrics(labels, softmax(int8, 1.0), names)
+    full = classification_metrics(labels, softmax(fp32, 1.0), names)
+    metrics = classification_metrics(labels, probabilities, names).to_json() | {
+        "coverage": [
+            {"coverage": point.coverage, "accuracy": point.accuracy}
+            for point in coverage_accuracy(labels, probabilities)
+        ],
+        "before_calibration": {"ece": before.ece, "nll": before.nll},
+        "fp32": {"macro_f1": full.macro_f1, "accuracy": full.accuracy},
+        "int8_agreement": agreement,
+        "int8_logit_difference": float(np.abs(fp32 - int8).max()),
+    }
+    return _Measured(temperature, fit_threshold(probabilities, settings.coverage), metrics)
+
+
+def _describe(folder: Path, checkpoint: Checkpoint, measured: _Measured) -> None:
+    """Write card and manifest beside the model, then what it says of the golden sentences."""
+    settings = checkpoint.settings
+    normalizer = NORMALIZERS[settings.normalizer]
+    identity = hashlib.sha256()
+    for name in ("model.onnx", "tokenizer.json"):
+        identity.update((folder / name).read_bytes())
+    identity.update(f"{measured.temperature} {measured.threshold}".encode())
+    manifest = Manifest(
+        name=settings.name,
+        version=identity.hexdigest()[:12],
+        scheme=settings.scheme,
+        normalizer=NormalizerStamp(
+            name=normalizer.name,
+            version=normalizer.version,
+            golden=tuple((text, normalizer.apply(text)) for text in GOLDEN_INPUTS),
+        ),
+        max_length=settings.max_length,
+        temperature=measured.temperature,
+        threshold=measured.threshold,
+        golden_predictions=(),
+        metrics=measured.metrics,
+        provenance=settings.provenance,
+        files={},
+    )
+    write_card(folder / "README.md", manifest)
+    digests = {path.name: sha256(path) for path in sorted(folder.iterdir())}
+    manifest = manifest.model_copy(update={"files": digests})
+    write_manifest(folder, manifest)
+    answers = Classifier.load(folder).classify(GOLDEN_SENTENCES)
+    golden = tuple(
+        GoldenPrediction(text=text, probabilities=tuple(answer.probabilities.values()))
+        for text, answer in zip(GOLDEN_SENTENCES, answers, strict=True)
+        if isinstance(answer, Prediction)
+    )
+    write_manifest(folder, manifest.model_copy(update={"golden_predictions": golden}))

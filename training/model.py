@@ -1,0 +1,96 @@
+"""The classifier that is fine-tuned: any encoder, a pooling, one linear layer."""
+
+import inspect
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    MODEL_MAPPING,
+    AutoConfig,
+    AutoModel,
+    PretrainedConfig,
+    PreTrainedModel,
+)
+
+from serving.errors import InputError
+
+Pooling = Literal["mean", "cls", "attention"]
+
+
+class SentenceClassifier(nn.Module):
+    """Token vectors of an encoder, pooled to one vector a sentence, mapped to logits.
+
+    `mean` averages the tokens that are not padding, `cls` takes the first token, `attention`
+    averages with weights that one learned vector gives.
+    """
+
+    def __init__(
+        self, encoder: PreTrainedModel, *, labels: int, pooling: Pooling, dropout: float
+    ) -> None:
+        """Wrap `encoder` with a fresh head for `labels` labels."""
+        super().__init__()
+        width = encoder.config.hidden_size
+        self.encoder = encoder
+        self.pooling = pooling
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(width, labels)
+        nn.init.normal_(self.head.weight, std=0.02)
+        nn.init.zeros_(self.head.bias)
+        if pooling == "attention":
+            self.attention = nn.Linear(width, 1, bias=False)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return logits (batch, labels) for token ids and mask (batch, tokens)."""
+        output = self.encoder(input_ids=input_ids, attention_mask=attention_mask)
+        pooled = self._pool(output.last_hidden_state.float(), attention_mask)
+        # Not self.head(pooled): a matrix product takes another path, and rounds differently, for
+        # one sentence than for many, and a sentence has one score whatever it is scored with.
+        products: Tensor = self.dropout(pooled).unsqueeze(1) * self.head.weight
+        return products.sum(-1) + self.head.bias
+
+    def _pool(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
+        if self.pooling == "cls":
+            return hidden[:, 0]
+        weights = attention_mask.to(hidden.dtype)
+        if self.pooling == "attention":
+            scores = (hidden * self.attention.weight).sum(-1)
+            weights = (scores + (weights - 1.0) * 1e9).softmax(-1)
+        else:
+            weights = weights / weights.sum(-1, keepdim=True)
+        # A matrix product adds the tokens one by one, so that the zeros of padding change nothing;
+        # a sum, or the product with a single row, splits them into blocks by their number.
+        pooled: Tensor = weights.unsqueeze(1).expand(-1, 2, -1) @ hidden
+        return pooled[:, 0]
+
+
+def load_encoder(name: str | Path, *, revision: str | None = None) -> PreTrainedModel:
+    """Load a pretrained encoder (hub id or folder) in single precision.
+
+    Raises InputError when there is none to load.
+    """
+    revision = revision or "main"
+    try:
+        config = AutoConfig.from_pretrained(name, revision=revision)
+        encoder: PreTrainedModel = AutoModel.from_pretrained(
+            name, revision=revision, dtype=torch.float32, **_without_pooler(config)
+        )
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"encoder: {name} cannot be loaded: {str(error).splitlines()[0]}",
+            "Name a folder with config, tokenizer and weights, or a hub id that can be reached.",
+        ) from error
+    return encoder
+
+
+def empty_encoder(config: PretrainedConfig) -> PreTrainedModel:
+    """Return an encoder of the given configuration with weights yet to be loaded."""
+    encoder: PreTrainedModel = AutoModel.from_config(config, **_without_pooler(config))
+    return encoder
+
+
+def _without_pooler(config: PretrainedConfig) -> dict[str, bool]:
+    """Return what keeps an architecture's own pooler out: ours stands in its place."""
+    signature = inspect.signature(MODEL_MAPPING[type(config)].__init__)
+    return {"add_pooling_layer": False} if "add_pooling_layer" in signature.parameters else {}
