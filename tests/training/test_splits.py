@@ -127,7 +127,6 @@ def config_with(folder: Path, *settings_: str) -> Path:
         "normalizer: light",
         "optimisation: {learning_rate: 1e-4}",
         'name: "x"',
-        'version: "1"',
         *settings_,
     ]
     path = folder / "config.yaml"

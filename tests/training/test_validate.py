@@ -44,7 +44,6 @@ normalizer: light
 data: {{train: [{train.name}], dev: [{good.name}]}}
 optimisation: {{learning_rate: 1e-4}}
 name: job
-version: "1"
 """,
         encoding="utf-8",
     )
