@@ -1,6 +1,7 @@
 """Normalised text to logits: one tokenizer and one ONNX Runtime session."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +15,8 @@ from serving.cpu import available_cores
 FloatArray = NDArray[np.float32]
 
 # A micro-batch holds at most this many tokens, padding included. More does not make a CPU any
-# faster, and longer ones pad more.
-TOKENS_PER_BATCH = 768
+# faster, pads more, and leaves cores idle when there are few sentences.
+TOKENS_PER_BATCH = 384
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,30 +44,34 @@ def tokenize(tokenizer: Tokenizer, texts: Sequence[str]) -> list[TokenIds]:
 
 
 class OnnxModel:
-    """A sentence classifier in ONNX form: token ids in, logits out."""
+    """A sentence classifier in ONNX form: token ids in, logits out.
+
+    Every micro-batch runs on one thread, as many at a time as there are threads: the cores then
+    never wait for each other inside an operator, which for short batches costs half the speed.
+    """
 
     def __init__(self, path: Path, *, padding_id: int, threads: int | None = None) -> None:
         """Load the graph at `path` for `threads` threads (default: the cores available)."""
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or available_cores()
+        options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors only
         self._session = onnxruntime.InferenceSession(
             str(path), options, providers=["CPUExecutionProvider"]
         )
         self._padding_id = padding_id
+        self._pool = ThreadPoolExecutor(threads or available_cores(), "onnx")
 
     def logits(self, sentences: Sequence[Sequence[int]]) -> FloatArray:
         """Return logits (sentences, labels) in the order given."""
         if not sentences:
             return np.zeros((0, self._session.get_outputs()[0].shape[-1]), np.float32)
-        parts: list[FloatArray] = []
-        order: list[int] = []
-        for batch in micro_batches([len(ids) for ids in sentences], TOKENS_PER_BATCH):
-            parts.append(self._run([sentences[index] for index in batch]))
-            order += batch
-        logits = np.empty((len(sentences), parts[0].shape[1]), np.float32)
-        logits[order] = np.concatenate(parts)
+        batches = list(micro_batches([len(ids) for ids in sentences], TOKENS_PER_BATCH))
+        batches.reverse()  # the longest sentences first, so that all threads end together
+        parts = self._pool.map(self._run, [[sentences[i] for i in batch] for batch in batches])
+        scattered = np.concatenate(list(parts))
+        logits = np.empty_like(scattered)
+        logits[[index for batch in batches for index in batch]] = scattered
         return logits
 
     def _run(self, batch: Sequence[Sequence[int]]) -> FloatArray:

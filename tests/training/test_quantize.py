@@ -50,12 +50,14 @@ def test_int8_scores_a_sentence_alone_and_in_any_batch_bit_for_bit(graphs, sente
     assert (together == alone).all()
 
 
-@settings(max_examples=30, deadline=None)
-@given(SENTENCES)
-def test_int8_is_close_to_fp32(graphs, sentences):
+def test_int8_is_close_to_fp32(graphs):
     _, fp32, int8 = graphs
-    expected, found = fp32.logits(sentences), int8[2].logits(sentences)
-    assert np.abs(expected - found).max() < 0.05 * max(1.0, expected.std())
+    random = np.random.default_rng(0)
+    sentences = [random.integers(8, 900, size).tolist() for size in range(1, 61) for _ in range(5)]
+    expected = fp32.logits(sentences)
+    error = int8[2].logits(sentences) - expected
+    assert np.sqrt((error**2).mean()) < 0.03 * expected.std()
+    assert (expected.argmax(1) == int8[2].logits(sentences).argmax(1)).mean() > 0.95
 
 
 def test_int8_weights_take_a_quarter_of_the_space(graphs, tmp_path):
