@@ -1,6 +1,6 @@
 """Normalised text to logits: one tokenizer and one ONNX Runtime session."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +55,8 @@ class OnnxModel:
             str(path), options, providers=["CPUExecutionProvider"]
         )
         self._padding_id = padding_id
+        # Told the tokens of every micro-batch, padding included.
+        self.on_batch: Callable[[int], object] | None = None
 
     def logits(self, sentences: Sequence[Sequence[int]]) -> FloatArray:
         """Return logits (sentences, labels) in the order given."""
@@ -76,6 +78,8 @@ class OnnxModel:
         for row, sentence in enumerate(batch):
             ids[row, : len(sentence)] = sentence
             mask[row, : len(sentence)] = 1
+        if self.on_batch:
+            self.on_batch(ids.size)
         result: FloatArray = self._session.run(
             ["logits"], {"input_ids": ids, "attention_mask": mask}
         )[0]
