@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from fastapi import FastAPI, Request
@@ -31,6 +32,9 @@ from serving.service.registry import Follower
 from serving.service.routes import SCORING, scoring_router, status_router
 from serving.service.worker import WorkerOptions
 
+if TYPE_CHECKING:
+    from serving.feedback import FeedbackStore
+
 PAGE = Path(__file__).parents[1] / "page"
 # Connections open at once; more are answered 503 by uvicorn itself.
 CONNECTIONS = 1000
@@ -51,12 +55,18 @@ class Service(LitServer):  # type: ignore[misc]
     """
 
     def __init__(
-        self, config: ServeConfig, keys: Keyring, pool: Pool, when_ready: Callable[[], None]
+        self,
+        config: ServeConfig,
+        keys: Keyring,
+        pool: Pool,
+        store: "FeedbackStore | None",
+        when_ready: Callable[[], None],
     ) -> None:
         """Assemble everything; `when_ready` is called when the first workers are."""
         self.config = config
         self.keys = keys
         self.pool = pool
+        self.store = store
         self.metrics = Metrics()
         self._when_ready = when_ready
         # The paths that are counted and logged by name.
@@ -78,6 +88,10 @@ class Service(LitServer):  # type: ignore[misc]
             scoring_router(self.pool, self.metrics, self.config.limits),
             status_router(self.pool, self.metrics, self.config.limits),
         ]
+        if self.store:
+            from serving.feedback import router as feedback_router
+
+            routers.append(feedback_router(self.store, lambda: self.pool.manifest.scheme.names))
         for router in routers:
             app.include_router(router)
             self._paths |= {route.path for route in router.routes if isinstance(route, APIRoute)}
@@ -142,6 +156,8 @@ class Service(LitServer):  # type: ignore[misc]
         with suppress(asyncio.CancelledError):
             await task
         await self.pool.stop()
+        if self.store:
+            self.store.close()
 
     async def _live(self) -> None:
         try:
@@ -176,7 +192,16 @@ def _add_page(app: FastAPI) -> None:
             headers={"Content-Security-Policy": _PAGE_POLICY, "Cache-Control": "no-cache"},
         )
 
-    app.mount("/page", StaticFiles(directory=PAGE))
+    app.mount("/page", _PageFiles(directory=PAGE))
+
+
+class _PageFiles(StaticFiles):
+    """The page's files, which a browser may keep as long as it asks whether they have changed."""
+
+    def file_response(self, *arguments: Any, **options: Any) -> Response:
+        response = super().file_response(*arguments, **options)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
 
 
 def _add_errors(app: FastAPI) -> None:

@@ -34,6 +34,9 @@ def run(options: argparse.Namespace) -> int:
     workers, threads = crew(config.workers, config.threads, available_cores())
     bundle = Bundle.load(_folder(config))
     listener = _listen(config.host, config.port)
+    store = None
+    if config.feedback.database:
+        store = import_module("serving.feedback").open_store(config.feedback.database)
     configure_logs()
     # uvicorn sends itself the signal again when it has drained; that must not be what ends us.
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -48,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
         )
 
     # Half a second of imports, while the workers load.
-    service = import_module("serving.service.app").Service(config, keys, pool, announce)
+    service = import_module("serving.service.app").Service(config, keys, pool, store, announce)
     service.run(listener)
     return 0
 

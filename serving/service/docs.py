@@ -1,5 +1,6 @@
 """`/openapi.json` and `/docs`: the interface described, shown without a network."""
 
+from importlib import import_module
 from importlib.resources import files
 from typing import Any
 
@@ -7,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from serving.service.schemas import ClassifyRequest, PredictRequest, Problem
@@ -63,8 +65,11 @@ def _document(app: FastAPI, *, locked: bool) -> dict[str, Any]:
     )
     components = document.setdefault("components", {})
     # Bodies are read by a dependency of ours, so FastAPI does not know these.
+    models: list[type[BaseModel]] = [ClassifyRequest, PredictRequest, Problem]
+    if "/v1/feedback" in document["paths"]:
+        models.append(import_module("serving.feedback.routes").Correction)
     _, described = models_json_schema(
-        [(model, "validation") for model in (ClassifyRequest, PredictRequest, Problem)],
+        [(model, "validation") for model in models],
         ref_template="#/components/schemas/{model}",
     )
     components["schemas"] = described["$defs"] | components.get("schemas", {})
