@@ -2,6 +2,8 @@
 
 import json
 import random
+import re
+from pathlib import Path
 
 import pytest
 from huggingface_hub import InferenceClient
@@ -11,6 +13,7 @@ from serving.classifier import Classifier
 from serving.records import Prediction
 from serving.sentences import split_sentences
 
+ROOT = Path(__file__).parents[2]
 ARTICLE = "نفت الوزارة صحة الأنباء.\nوتبنت الجماعة الهجوم على الثكنة.\n***\nوأدان الوزير الهجوم."
 
 
@@ -228,3 +231,15 @@ def test_the_interface_is_described_and_shown_without_a_network(service):
     assert "http" not in page.text
     for name in ("assets/swagger-ui.css", "assets/swagger-ui-bundle.js", "start.js"):
         assert service.client.get(f"/docs/{name}").status_code == 200
+
+
+def test_every_metric_of_the_dashboard_is_there(service):
+    service.client.post("/predict", json={"inputs": "نفى الوزير."})
+    dashboard = (ROOT / "docs" / "grafana" / "rasd.json").read_text(encoding="utf-8")
+    offered = {
+        line.partition("{")[0].partition(" ")[0]
+        for line in service.client.get("/metrics").text.splitlines()
+    }
+    asked = set(re.findall(r"\brasd_\w+", dashboard))
+    assert len(asked) > 15
+    assert asked <= offered
