@@ -38,9 +38,10 @@ def run(options: argparse.Namespace) -> int:
     if config.feedback.database:
         store = import_module("serving.feedback").open_store(config.feedback.database)
     configure_logs()
-    # uvicorn sends itself the signal again when it has drained; that must not be what ends us.
+    # uvicorn takes these over while it serves, and sends itself the signal again when it has
+    # drained: an orderly end, as it is before anything is served.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, _end)
     pool = Pool(bundle, workers=workers, threads=threads, max_sentences=config.limits.sentences)
 
     def announce() -> None:
@@ -50,9 +51,12 @@ def run(options: argparse.Namespace) -> int:
             "Ctrl+C stops it\n"
         )
 
-    # Half a second of imports, while the workers load.
-    service = import_module("serving.service.app").Service(config, keys, pool, store, announce)
-    service.run(listener)
+    try:
+        # Half a second of imports, while the workers load.
+        service = import_module("serving.service.app").Service(config, keys, pool, store, announce)
+        service.run(listener)
+    finally:
+        pool.kill()  # those that an orderly end has left: none
     return 0
 
 
@@ -63,6 +67,10 @@ def crew(workers: int | None, threads: int | None, cores: int) -> tuple[int, int
     if workers is None:
         workers = max(1, cores // threads)
     return workers, threads
+
+
+def _end(*_: object) -> None:
+    raise SystemExit(0)
 
 
 def _check(config: ServeConfig, keys: Keyring) -> None:

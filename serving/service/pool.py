@@ -271,6 +271,11 @@ class Pool:
                 job.answer.set_exception(WorkerLostError("the service is stopping"))
         await self._dismiss(self.current)
 
+    def kill(self) -> None:
+        """End every worker now, whatever it does; needs no event loop."""
+        for worker in self.current.workers:
+            worker.process.kill()
+
     def _generation(self, bundle: Bundle) -> Generation:
         options = WorkerOptions(bundle.folder, self._threads, self._max_sentences)
         return Generation(bundle, [Worker(options, number) for number in range(self._size)])

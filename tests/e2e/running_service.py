@@ -50,7 +50,7 @@ class RunningService:
         match = _ADDRESS.search(self.stderr)
         assert match, self.stderr + self.stdout
         self.url = match[1]
-        self.client = httpx.Client(base_url=self.url, timeout=PATIENCE)
+        self.client = httpx.Client(base_url=self.url, timeout=600)
         return self
 
     def __exit__(

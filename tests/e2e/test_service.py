@@ -19,7 +19,9 @@ ARTICLE = "نفت الوزارة صحة الأنباء.\nوتبنت الجماع
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory):
-    with RunningService(tmp_path_factory.mktemp("service")) as running:
+    # On a machine that does much else, 300 sentences may take longer than the usual deadline.
+    config = "limits: {deadline_seconds: 600}\n"
+    with RunningService(tmp_path_factory.mktemp("service"), config=config) as running:
         yield running
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import threading
@@ -11,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 from running_service import RunningService, alive, descendants, wait_for
+
+from serving.bundle import MANIFEST, shipped_model
 
 SENTENCE = "نفت الوزارة صحة الأنباء التي تحدثت عن هجوم على الثكنة في المدينة."
 # Seconds of work for one worker of one thread.
@@ -208,3 +211,24 @@ def test_a_service_that_cannot_begin_says_so_and_ends(tmp_path, rasd):
     missing = rasd("serve", "--model", tmp_path / "nowhere")
     assert missing.returncode == 2
     assert "no such model folder" in missing.stderr
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.0, 2.0])
+def test_sigterm_while_it_starts_ends_it_at_once(tmp_path, seconds):
+    service = RunningService(tmp_path, "--threads", "1")
+    wait_for(lambda: descendants(service.process.pid))
+    time.sleep(seconds)
+    family = descendants(service.process.pid)
+    assert service.terminate() == 0
+    wait_for(lambda: not any(map(alive, family)), 20)
+
+
+def test_a_bundle_that_only_a_worker_finds_wrong_is_refused(tmp_path, rasd):
+    folder = shutil.copytree(shipped_model(), tmp_path / "bundle")
+    path = folder / MANIFEST
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest["golden_predictions"][0]["probabilities"].reverse()
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    refused = rasd("serve", "--port", "0", "--model", folder)
+    assert refused.returncode == 2, refused.stderr
+    assert "the bundle expects" in refused.stderr
