@@ -3,11 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint bench clean
+.PHONY: run test lint bench stress clean
 
-# Label the sample article with the model that ships.
+# Label the sample article with the model that ships, then serve that model and the page on this
+# machine; the address is printed.
 run: $(VENV)/.serving
 	$(BIN)/rasd classify data/sample_article.txt --format table
+	$(BIN)/rasd serve
 
 # Every test.
 test: $(VENV)/.dev
@@ -23,6 +25,11 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/normalize.py
 	$(BIN)/python benchmarks/sentences.py
 	$(BIN)/python benchmarks/classify.py
+	$(BIN)/python benchmarks/serve.py
+
+# Twelve minutes of overload, long running and idling, against the promises made of them.
+stress: $(VENV)/.dev
+	$(BIN)/python benchmarks/overload.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

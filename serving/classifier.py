@@ -32,7 +32,7 @@ class Classifier:
             self._tokenizer = load_tokenizer(
                 bundle.folder / "tokenizer.json", max_length=manifest.max_length
             )
-            self._onnx = OnnxModel(
+            self.onnx = OnnxModel(
                 bundle.folder / "model.onnx", padding_id=bundle.padding_id, threads=threads
             )
         except Exception as error:  # the two libraries raise no narrower type of their own
@@ -61,7 +61,7 @@ class Classifier:
         normalized = [self._normalize(sentence) for sentence in sentences]
         kept = [i for i, text in enumerate(normalized) if any(map(str.isalnum, text))]
         tokens = tokenize(self._tokenizer, [normalized[i] for i in kept])
-        logits = self._onnx.logits([item.ids for item in tokens])
+        logits = self.onnx.logits([item.ids for item in tokens])
         probabilities = softmax(logits, self.bundle.manifest.temperature)
         for index, item, row in zip(kept, tokens, probabilities, strict=True):
             answers[index] = self._prediction(row, truncated=item.truncated)

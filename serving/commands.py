@@ -25,8 +25,15 @@ begins with the byte order mark that Excel needs to read Arabic (read it as utf-
 standard output has none."""
 
 
+SERVE = """\
+Serve a model over HTTP, and the page on which people use it, until Ctrl+C or SIGTERM.
+
+GET / is the page, POST /v1/classify and POST /predict label, /docs describes the interface, and
+/livez, /readyz and /metrics watch over it. Options win over the keys of --config."""
+
+
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add classify."""
+    """Add classify, serve and feedback."""
     classify = subparsers.add_parser(
         "classify",
         help="label every sentence of files, folders or standard input",
@@ -62,9 +69,71 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     classify.set_defaults(run=_classify)
 
+    serve = subparsers.add_parser(
+        "serve",
+        help="serve a model over HTTP, and the page on which people use it",
+        description=SERVE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    serve.add_argument(
+        "--config", type=Path, metavar="FILE", help="a file of the form of configs/serve.yaml"
+    )
+    serve.add_argument("--host", help="the address to listen on (default: 127.0.0.1)")
+    serve.add_argument("--port", type=int, help="the port (default: 8000; 0: any free one)")
+    source = serve.add_mutually_exclusive_group()
+    source.add_argument(
+        "--model", type=Path, metavar="DIR", help="a bundle (default: the model that ships)"
+    )
+    source.add_argument(
+        "--registry", type=Path, metavar="DIR", help="a registry, whose current version is followed"
+    )
+    serve.add_argument("--workers", type=_positive, metavar="N", help="worker processes")
+    serve.add_argument("--threads", type=_positive, metavar="N", help="threads of each worker")
+    serve.add_argument(
+        "--insecure", action="store_true", help="listen beyond this machine without API keys"
+    )
+    serve.add_argument(
+        "--new-key", metavar="NAME", help="print a new API key and its line for the keys file; end"
+    )
+    serve.set_defaults(run=_serve)
+
+    feedback = subparsers.add_parser(
+        "feedback", help="what analysts have corrected on the page or over HTTP"
+    ).add_subparsers(dest="action", metavar="ACTION", required=True)
+    export = feedback.add_parser(
+        "export",
+        help="write the corrections as a labelled file",
+        description="Write every correction that the service has kept, the oldest first, as a "
+        "labelled file that `rasd train`, `retrain` and `evaluate` read.",
+    )
+    export.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="a .jsonl or .csv file, which appears whole or not at all",
+    )
+    place = export.add_mutually_exclusive_group()
+    place.add_argument(
+        "--database", metavar="URL", help="the database (default: sqlite:///feedback.db)"
+    )
+    place.add_argument(
+        "--config", type=Path, metavar="FILE", help="the service's configuration, which names it"
+    )
+    export.set_defaults(run=_export_feedback)
+
 
 def _classify(options: argparse.Namespace) -> int:
     return int(import_module("serving.classify").run(options))
+
+
+def _serve(options: argparse.Namespace) -> int:
+    return int(import_module("serving.service.command").run(options))
+
+
+def _export_feedback(options: argparse.Namespace) -> int:
+    return int(import_module("serving.feedback.command").export(options))
 
 
 def _output(text: str) -> Path | None:

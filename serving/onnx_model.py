@@ -1,6 +1,6 @@
 """Normalised text to logits: one tokenizer and one ONNX Runtime session."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +60,8 @@ class OnnxModel:
             str(path), options, providers=["CPUExecutionProvider"]
         )
         self._padding_id = padding_id
-        self._pool = ThreadPoolExecutor(threads or available_cores(), "onnx")
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
     def logits(self, sentences: Sequence[Sequence[int]]) -> FloatArray:
         """Return logits (sentences, labels) in the order given."""
@@ -81,6 +82,8 @@ class OnnxModel:
         for row, sentence in enumerate(batch):
             ids[row, : len(sentence)] = sentence
             mask[row, : len(sentence)] = 1
+        if self.on_batch:
+            self.on_batch(ids.size)
         result: FloatArray = self._session.run(
             ["logits"], {"input_ids": ids, "attention_mask": mask}
         )[0]

@@ -4,7 +4,7 @@ import codecs
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 Record = dict[str, Any]
@@ -41,7 +41,9 @@ def json_lines(records: Iterable[Record]) -> Iterator[bytes]:
         yield line.encode("utf-8", errors="backslashreplace") + b"\n"
 
 
-def csv_lines(records: Iterable[Record], *, byte_order_mark: bool) -> Iterator[bytes]:
+def csv_lines(
+    records: Iterable[Record], *, byte_order_mark: bool, columns: Sequence[str] = CSV_COLUMNS
+) -> Iterator[bytes]:
     """Yield the header and one row of UTF-8 a record, all columns always there.
 
     Booleans read `true` and `false` and `probabilities` is a JSON object, as in JSON Lines; null
@@ -49,11 +51,11 @@ def csv_lines(records: Iterable[Record], *, byte_order_mark: bool) -> Iterator[b
     document, also where it begins with `=` or `-`, so that offsets and text agree: import the
     text column as text into a spreadsheet. Half a surrogate pair becomes `?`.
     """
-    header = (codecs.BOM_UTF8 if byte_order_mark else b"") + _csv_line(CSV_COLUMNS)
+    header = (codecs.BOM_UTF8 if byte_order_mark else b"") + _csv_line(columns)
     for record in records:
         cells = {"truncated": False} | record
         # The header waits for the first record: bad input found before it leaves nothing behind.
-        yield header + _csv_line([_cell(cells.get(column)) for column in CSV_COLUMNS])
+        yield header + _csv_line([_cell(cells.get(column)) for column in columns])
         header = b""
     if header:
         yield header

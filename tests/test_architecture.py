@@ -9,7 +9,17 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FORBIDDEN = {"torch", "transformers", "datasets", "sklearn", "matplotlib", "training"}
-HEAVY = {"torch", "transformers", "datasets", "onnxruntime", "numpy", "pydantic", "rich"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "datasets",
+    "onnxruntime",
+    "numpy",
+    "pydantic",
+    "rich",
+    "litserve",
+    "fastapi",
+}
 
 
 def imported(path: Path) -> set[str]:
@@ -41,7 +51,9 @@ def test_classifying_loads_nothing_that_only_training_needs():
     assert run.stderr.strip().splitlines()[-1] == "[]"
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["classify", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["train", "--help"], ["classify", "--help"], ["serve", "--help"]]
+)
 def test_help_imports_nothing_heavy(arguments):
     script = (
         "import sys, contextlib\n"

@@ -6,13 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import Field
 
+from serving.config_file import Key, Section, checked, read_yaml
 from serving.errors import InputError
-from training.problems import Problem, did_you_mean, refusal
-
-Key = tuple[str, ...]
 
 _PATHS: tuple[Key, ...] = (
     ("labels",),
@@ -25,13 +22,7 @@ _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class _Section(BaseModel):
-    """A group of keys. A field's description is what its error message offers as the remedy."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class DataConfig(_Section):
+class DataConfig(Section):
     """The labelled sentences and how they are used."""
 
     train: tuple[Path, ...] = Field(
@@ -49,7 +40,7 @@ class DataConfig(_Section):
     unsure_weight: Share = Field(default=1.0, description="a weight, 0 to 1")
 
 
-class ModelConfig(_Section):
+class ModelConfig(Section):
     """What stands on top of the encoder."""
 
     pooling: Literal["mean", "cls", "attention"] = Field(
@@ -58,7 +49,7 @@ class ModelConfig(_Section):
     dropout: float = Field(default=0.1, ge=0, lt=1, description="a probability under 1")
 
 
-class OptimisationConfig(_Section):
+class OptimisationConfig(Section):
     """How the weights are found."""
 
     learning_rate: float = Field(gt=0, le=0.1, description="a rate above 0 and up to 0.1")
@@ -87,7 +78,7 @@ class OptimisationConfig(_Section):
     )
 
 
-class AbstentionConfig(_Section):
+class AbstentionConfig(Section):
     """When the model calls itself certain."""
 
     coverage: float = Field(
@@ -95,7 +86,7 @@ class AbstentionConfig(_Section):
     )
 
 
-class ExportConfig(_Section):
+class ExportConfig(Section):
     """What the exported model must live up to."""
 
     min_agreement: Share = Field(default=0.99, description="a share of the sentences, 0 to 1")
@@ -104,7 +95,7 @@ class ExportConfig(_Section):
     )
 
 
-class TrainConfig(_Section):
+class TrainConfig(Section):
     """One training job. The files of configs/ say what each key is for.
 
     `encoder` is a Path when it names a folder, a str when it is a hub id.
@@ -147,7 +138,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     A relative path is relative to the file's folder, in an override to the current folder.
     Raises InputError with every problem, each with its line.
     """
-    values, lines = _read(path)
+    values, lines = read_yaml(path, example="configs/compact.yaml")
     _resolve_paths(values, path.parent)
     values.setdefault("output", Path("runs") / path.stem)
     given: dict[Key, str] = {}
@@ -158,56 +149,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
             value = {name: value}
         _resolve_paths(value, Path())
         values = _merged(values, value)
-    try:
-        return TrainConfig.model_validate(values)
-    except ValidationError as error:
-        problems: dict[Key, Problem] = {}
-        for detail in error.errors():
-            key, problem = _problem(detail, path, lines, given)
-            problems.setdefault(key, problem)
-        raise refusal(list(problems.values())) from error
-
-
-def _read(path: Path) -> tuple[dict[str, Any], dict[Key, int]]:
-    """Return the values of a YAML file and the line of every key, counting from 1."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror})", "Name a configuration that exists."
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{path}: line {mark.line + 1}" if mark else str(path)
-        reason = getattr(error, "problem", None) or " ".join(str(error).split())
-        raise InputError(
-            f"{place}: not YAML ({reason})", "See configs/compact.yaml for the form."
-        ) from error
-    if not isinstance(values, dict):
-        raise InputError(
-            f"{path}: holds no keys", "See configs/compact.yaml for the keys and their form."
-        )
-    lines: dict[Key, int] = {(): 1}
-    if node is not None:
-        _note_lines(path, node, (), lines)
-    return values, lines
-
-
-def _note_lines(path: Path, node: yaml.Node, group: Key, lines: dict[Key, int]) -> None:
-    if not isinstance(node, yaml.MappingNode):
-        return
-    for name, value in node.value:
-        key = (*group, name.value)
-        line = name.start_mark.line + 1
-        if key in lines:
-            raise InputError(
-                f"{path}: line {line}: {'.'.join(key)} stands on line {lines[key]} already",
-                "Keep one of them: YAML would silently take the last.",
-            )
-        lines[key] = line
-        _note_lines(path, value, key, lines)
+    return checked(TrainConfig, values, path=path, lines=lines, given=given)
 
 
 def _parse_override(override: str) -> tuple[Key, Any]:
@@ -248,48 +190,3 @@ def _under(base: Path, value: Any) -> Any:
     if isinstance(value, str):
         return Path(os.path.normpath(base / Path(value).expanduser()))
     return [_under(base, item) for item in value] if isinstance(value, list) else value
-
-
-def _problem(
-    error: ErrorDetails, path: Path, lines: dict[Key, int], overrides: dict[Key, str]
-) -> tuple[Key, Problem]:
-    """Return the key that pydantic found fault with, and what to tell of it."""
-    key, group, description = _known_part(error["loc"])
-    name = ".".join(key)
-    place = next((place for given, place in overrides.items() if _overlap(given, key)), None)
-    if place is None:
-        # A key that is missing has no place but its group's.
-        known = next(key[:end] for end in range(len(key), -1, -1) if key[:end] in lines)
-        place = f"{path}: line {lines[known]}" if known else str(path)
-    if not description:
-        fields = group.model_fields
-        near = did_you_mean(key[-1], fields) or f" The keys here are {', '.join(fields)}."
-        return key, Problem(place, f"unknown key {name}", near.strip())
-    if error["type"] == "missing":
-        return key, Problem(place, f"no key {name}", f"Add it: {description}.")
-    value = str(error["input"]) if isinstance(error["input"], Path) else error["input"]
-    return key, Problem(place, f"{name} is {value!r}", f"It must be {description}.")
-
-
-def _overlap(one: Key, other: Key) -> bool:
-    """Tell whether one key is the other or a group that holds it."""
-    return all(a == b for a, b in zip(one, other, strict=False))
-
-
-def _known_part(location: tuple[str | int, ...]) -> tuple[Key, type[BaseModel], str]:
-    """Return the key that a location of pydantic's is about, its group and its description.
-
-    Locations go on below a key: to the item of a list, to the side of a union.
-    """
-    group: type[BaseModel] = TrainConfig
-    key: Key = ()
-    for part in location:
-        key = (*key, str(part))
-        field = group.model_fields.get(key[-1])
-        if field is None:
-            return key, group, ""
-        inner = field.annotation
-        if key == location or not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return key, group, field.description or ""
-        group = inner
-    return key, group, ""

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError, model_validator
 
-from training.problems import Problem, did_you_mean
+from serving.problems import Problem, did_you_mean
 
 _JSON_LINE = 'Write one object a line: {"text": "…", "label": "…"}.'
 _LABEL_STUDIO = "Export the project from Label Studio as JSON (not JSON-MIN)."

@@ -12,8 +12,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from serving.labels import LabelScheme
+from serving.problems import Problem, did_you_mean, refusal
 from training.formats import Row, read_rows
-from training.problems import Problem, did_you_mean, refusal
 
 Normalize = Callable[[str], str]
 Conflicts = Literal["stop", "drop", "first", "majority"]

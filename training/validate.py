@@ -10,9 +10,9 @@ from serving.bundle import Bundle, shipped_model
 from serving.errors import InputError
 from serving.labels import LabelScheme
 from serving.normalize import NORMALIZERS
+from serving.problems import SHOWN
 from training.config import load_config
 from training.labelled import read_labelled
-from training.problems import SHOWN
 from training.splits import read_sides
 
 LABELS = Path("configs/labels.yaml")

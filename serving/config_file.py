@@ -1,0 +1,138 @@
+"""Configuration files: YAML that a person wrote, checked whole, every problem with its line."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from serving.errors import InputError
+from serving.problems import Problem, did_you_mean, refusal
+
+Key = tuple[str, ...]
+
+
+class Section(BaseModel):
+    """A group of keys. A field's description is what its error message offers as the remedy."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+Config = TypeVar("Config", bound=Section)
+
+
+def read_yaml(path: Path, *, example: str) -> tuple[dict[str, Any], dict[Key, int]]:
+    """Return the values of a YAML file and the line of every key, counting from 1.
+
+    Raises InputError, which names `example` as a file of the right form.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        values = yaml.safe_load(text)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror})", "Name a configuration that exists."
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}: line {mark.line + 1}" if mark else str(path)
+        reason = getattr(error, "problem", None) or " ".join(str(error).split())
+        raise InputError(f"{place}: not YAML ({reason})", f"See {example} for the form.") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: holds no keys", f"See {example} for the keys and their form.")
+    lines: dict[Key, int] = {(): 1}
+    if node is not None:
+        _note_lines(path, node, (), lines)
+    return values, lines
+
+
+def checked(
+    model: type[Config],
+    values: dict[str, Any],
+    *,
+    path: Path,
+    lines: Mapping[Key, int],
+    given: Mapping[Key, str] | None = None,
+) -> Config:
+    """Return `values` as a `model`; raise InputError with every problem and its place.
+
+    `lines` is from `read_yaml`; `given` names the options of the command line that set a key, which
+    are then its place.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        problems: dict[Key, Problem] = {}
+        for detail in error.errors():
+            key, problem = _problem(model, detail, path, lines, given or {})
+            problems.setdefault(key, problem)
+        raise refusal(list(problems.values())) from error
+
+
+def _note_lines(path: Path, node: yaml.Node, group: Key, lines: dict[Key, int]) -> None:
+    if not isinstance(node, yaml.MappingNode):
+        return
+    for name, value in node.value:
+        key = (*group, name.value)
+        line = name.start_mark.line + 1
+        if key in lines:
+            raise InputError(
+                f"{path}: line {line}: {'.'.join(key)} stands on line {lines[key]} already",
+                "Keep one of them: YAML would silently take the last.",
+            )
+        lines[key] = line
+        _note_lines(path, value, key, lines)
+
+
+def _problem(
+    model: type[Section],
+    error: ErrorDetails,
+    path: Path,
+    lines: Mapping[Key, int],
+    overrides: Mapping[Key, str],
+) -> tuple[Key, Problem]:
+    """Return the key that pydantic found fault with, and what to tell of it."""
+    key, group, description = _known_part(model, error["loc"])
+    name = ".".join(key)
+    place = next((place for given, place in overrides.items() if _overlap(given, key)), None)
+    if place is None:
+        # A key that is missing has no place but its group's.
+        known = next(key[:end] for end in range(len(key), -1, -1) if key[:end] in lines)
+        place = f"{path}: line {lines[known]}" if known else str(path)
+    if not description:
+        fields = group.model_fields
+        near = did_you_mean(key[-1], fields) or f" The keys here are {', '.join(fields)}."
+        return key, Problem(place, f"unknown key {name}", near.strip())
+    if error["type"] == "missing":
+        return key, Problem(place, f"no key {name}", f"Add it: {description}.")
+    value = str(error["input"]) if isinstance(error["input"], Path) else error["input"]
+    return key, Problem(place, f"{name} is {value!r}", f"It must be {description}.")
+
+
+def _overlap(one: Key, other: Key) -> bool:
+    """Tell whether one key is the other or a group that holds it."""
+    return all(a == b for a, b in zip(one, other, strict=False))
+
+
+def _known_part(
+    model: type[BaseModel], location: tuple[str | int, ...]
+) -> tuple[Key, type[BaseModel], str]:
+    """Return the key that a location of pydantic's is about, its group and its description.
+
+    Locations go on below a key: to the item of a list, to the side of a union.
+    """
+    group: type[BaseModel] = model
+    key: Key = ()
+    for part in location:
+        key = (*key, str(part))
+        field = group.model_fields.get(key[-1])
+        if field is None:
+            return key, group, ""
+        inner = field.annotation
+        if key == location or not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return key, group, field.description or ""
+        group = inner
+    return key, group, ""

@@ -1,0 +1,258 @@
+"""The database of corrections: SQLite or PostgreSQL, one row a text and annotator."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    URL,
+    Column,
+    DateTime,
+    Dialect,
+    Engine,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    create_engine,
+    event,
+    inspect,
+    make_url,
+    select,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+
+from serving.errors import InputError, RasdError
+
+# Seconds that a writer waits for another process's write, and for PostgreSQL to answer.
+PATIENCE = 5
+
+_FORMS = "Give sqlite:///FILE or postgresql://USER@HOST/DATABASE."
+# PostgreSQL's code of a full disk.
+_DISK_FULL = "53100"
+
+
+class StoreError(RasdError):
+    """The database did not do what was asked; nothing was stored."""
+
+
+class StoreFullError(StoreError):
+    """There is no room left where the database lies; nothing was stored."""
+
+
+class _Moment(TypeDecorator[datetime]):
+    """A time in UTC; SQLite would forget the zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_result_value(
+        self,
+        value: datetime | None,
+        dialect: Dialect,  # noqa: ARG002
+    ) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+_metadata = MetaData()
+_corrections = Table(
+    "rasd_corrections",
+    _metadata,
+    Column("id", Integer, primary_key=True),
+    # Of the text: an index cannot hold a long one.
+    Column("text_sha256", String(64), nullable=False),
+    # The name of the API key and of the person, "" where there is none: a null would never be
+    # the same as another.
+    Column("caller", String, nullable=False),
+    Column("annotator", String, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("label", String, nullable=False),
+    Column("predicted", String, nullable=False),
+    Column("probabilities", JSON(none_as_null=True)),
+    Column("model", String, nullable=False),
+    Column("note", Text),
+    # How often this annotator has decided on this text.
+    Column("revision", Integer, nullable=False),
+    Column("created", _Moment, nullable=False),
+    Column("updated", _Moment, nullable=False),
+    UniqueConstraint("text_sha256", "caller", "annotator", name="rasd_corrections_once"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NewCorrection:
+    """What an annotator says of a text: its right label, and what the model had said.
+
+    `caller` is the name of the API key it came by. A label that equals `predicted` confirms it.
+    """
+
+    text: str
+    label: str
+    predicted: str
+    model: str
+    probabilities: dict[str, float] | None = None
+    annotator: str = ""
+    caller: str = ""
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredCorrection(NewCorrection):
+    """A correction as the database holds it; `created` and `updated` are in UTC."""
+
+    id: int
+    revision: int
+    created: datetime
+    updated: datetime
+
+
+class FeedbackStore:
+    """Corrections in a database. Its methods may be called from any thread."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Take an engine whose tables are there: see `open_store`."""
+        self._engine = engine
+        self._insert = postgresql.insert if _is_postgresql(engine.url) else sqlite.insert
+
+    def add(self, correction: NewCorrection) -> tuple[int, int]:
+        """Store a correction and return its id and revision.
+
+        What the same annotator said of the same text before is replaced, under the same id.
+        Raises StoreFullError or StoreError, and then nothing has changed.
+        """
+        now = datetime.now(UTC)
+        values = asdict(correction)
+        digest = hashlib.sha256(correction.text.encode()).hexdigest()
+        decided = {
+            name: values[name] for name in ("label", "predicted", "probabilities", "model", "note")
+        }
+        statement = (
+            self._insert(_corrections)
+            .values(**values, text_sha256=digest, revision=1, created=now, updated=now)
+            .on_conflict_do_update(
+                index_elements=["text_sha256", "caller", "annotator"],
+                set_={**decided, "updated": now, "revision": _corrections.c.revision + 1},
+            )
+            .returning(_corrections.c.id, _corrections.c.revision)
+        )
+        try:
+            with self._engine.begin() as connection:
+                row = connection.execute(statement).one()
+        except SQLAlchemyError as error:
+            raise _store_error(error) from error
+        return int(row.id), int(row.revision)
+
+    def corrections(self) -> Iterator[StoredCorrection]:
+        """Yield everything that is stored, the oldest first; raise StoreError."""
+        columns = [column for column in _corrections.c if column.name != "text_sha256"]
+        query = select(*columns).order_by(_corrections.c.id)
+        try:
+            with self._engine.connect().execution_options(yield_per=500) as connection:
+                for row in connection.execute(query):
+                    yield StoredCorrection(**row._mapping)
+        except SQLAlchemyError as error:
+            raise _store_error(error) from error
+
+    def close(self) -> None:
+        """Give the database's connections back."""
+        self._engine.dispose()
+
+
+def open_store(address: str, *, create: bool = True) -> FeedbackStore:
+    """Open the database of an SQLAlchemy URL; raise InputError when that cannot be.
+
+    An SQLite file and the tables are made where they are missing, unless `create` is false: then
+    a database without them is refused.
+    """
+    url = _checked(address)
+    shown = url.render_as_string(hide_password=True)
+    try:
+        engine = _engine(url)
+    except ImportError as error:
+        raise InputError(
+            f"{shown}: the driver {error.name} is not installed",
+            "Install it with: pip install 'rasd[postgres]'",
+        ) from error
+    missing = InputError(f"{shown}: holds no corrections", "Name the service's own database.")
+    if not create and not _is_postgresql(url) and not Path(str(url.database)).is_file():
+        raise missing
+    try:
+        if create:
+            _metadata.create_all(engine)
+        columns = inspect(engine).has_table(_corrections.name)
+    except SQLAlchemyError as error:
+        engine.dispose()
+        raise InputError(
+            f"{shown}: cannot be opened ({_reason(error)})",
+            "Name a database that may be written to, or set feedback.database to null.",
+        ) from error
+    if not columns:
+        engine.dispose()
+        raise missing
+    return FeedbackStore(engine)
+
+
+def _checked(address: str) -> URL:
+    try:
+        url = make_url(address)
+    except ArgumentError as error:
+        raise InputError(f"{address!r}: not a database's URL", _FORMS) from error
+    kind = url.get_backend_name()
+    if kind == "sqlite" and url.database and url.database != ":memory:":
+        return url
+    if kind in ("postgresql", "postgres"):
+        return url.set(drivername="postgresql+psycopg")
+    raise InputError(f"{url.render_as_string()}: cannot keep corrections there", _FORMS)
+
+
+def _engine(url: URL) -> Engine:
+    if _is_postgresql(url):
+        # A connection that the server has closed is noticed before it is used.
+        return create_engine(
+            url,
+            pool_pre_ping=True,
+            pool_timeout=PATIENCE,
+            connect_args={"connect_timeout": PATIENCE},
+            hide_parameters=True,
+        )
+    engine = create_engine(
+        url, pool_timeout=PATIENCE, connect_args={"timeout": PATIENCE}, hide_parameters=True
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _: object) -> None:
+        # Readers and the writer do not wait for each other; what is committed outlives a crash.
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+
+    return engine
+
+
+def _is_postgresql(url: URL) -> bool:
+    return url.get_backend_name() == "postgresql"
+
+
+def _store_error(error: SQLAlchemyError) -> StoreError:
+    cause = error.orig if isinstance(error, DBAPIError) else None
+    if (
+        getattr(cause, "sqlite_errorname", None) == "SQLITE_FULL"
+        or getattr(cause, "sqlstate", None) == _DISK_FULL
+    ):
+        return StoreFullError("There is no room left for corrections.")
+    return StoreError(f"The database of corrections failed: {_reason(error)}.")
+
+
+def _reason(error: SQLAlchemyError) -> str:
+    """Return the driver's own words in one line: they name no text and no password."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return " ".join(str(cause).split()) or type(cause).__name__

@@ -1,0 +1,35 @@
+// Records to files in the forms of `rasd classify`, with a field `correction` where there is one.
+
+const COLUMNS = [
+  "doc_id", "sentence", "start", "end", "text", "label", "probability", "certain",
+  "probabilities", "model", "truncated", "error",
+];
+
+export function jsonLines(records) {
+  return records
+    .map((record) => `${JSON.stringify(record).replace(/[\u2028\u2029\u007f-\u009f]/g, escaped)}\n`)
+    .join("");
+}
+
+export function csv(records) {
+  const columns = records.some((record) => record.correction) ? [...COLUMNS, "correction"] : COLUMNS;
+  const rows = records.map((record) => columns.map((name) => cell({ truncated: false, ...record }[name])));
+  // The mark is what Excel needs to read Arabic.
+  return `\ufeff${[columns, ...rows].map((row) => `${row.join(",")}\r\n`).join("")}`;
+}
+
+function cell(value) {
+  if (value === null || value === undefined) return "";
+  const text = typeof value === "object" ? JSON.stringify(value) : String(value);
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+const escaped = (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`;
+
+export function save(content, type, suffix) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([content], { type }));
+  link.download = `rasd-${new Date().toISOString().slice(0, 10)}.${suffix}`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}

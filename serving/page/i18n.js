@@ -1,0 +1,165 @@
+// The words of the interface, in English and Arabic.
+
+const WORDS = {
+  en: {
+    skip: "Skip to the results",
+    lead: "What does each sentence of this news do?",
+    placeholder: "Paste Arabic news here…",
+    label: "Label the sentences",
+    files: "Choose files",
+    sample: "Try an example",
+    dropHint: "or drop .txt, .jsonl or .csv files anywhere",
+    dropHere: "Drop files to label them",
+    stop: "Stop",
+    results: "Results",
+    filter: "Filter by label",
+    view: "View",
+    asText: "Text",
+    asTable: "Table",
+    sentence: "Sentence",
+    all: "All",
+    uncertain: "Uncertain",
+    uncertainNote: "The model is not sure: read this one yourself.",
+    truncated: "The sentence is long; only its beginning was read.",
+    unread: "Not labelled",
+    corrected: "Corrected by you",
+    confirmed: "Confirmed by you",
+    was: "the model said",
+    right: "Which label is right?",
+    name: "Your name, kept with corrections (optional)",
+    choose: "Choose a sentence to see how sure the model is, and to correct it.",
+    keys: "Arrow keys move between sentences · 1–{n} sets the label · N goes to the next uncertain one",
+    saving: "Saving…",
+    saved: "Saved.",
+    notSaved: "Not saved",
+    noStore: "This service keeps no corrections.",
+    probability: "Probability",
+    labelColumn: "Label",
+    number: "No.",
+    document: "Document",
+    nothing: "There is no sentence in this text.",
+    empty: "Paste a text first.",
+    done: "{n} sentences labelled.",
+    shown: "{n} of {total} sentences shown.",
+    working: "{n} of {total} parts",
+    stopped: "Stopped.",
+    pasted: "Pasted text",
+    keyTitle: "API key",
+    keyWhy: "This service asks for a key. It is kept until this tab is closed.",
+    keyOk: "Continue",
+    cancel: "Cancel",
+    language: "العربية",
+    theme: "Theme",
+    auto: "auto",
+    light: "light",
+    dark: "dark",
+    unreachable: "The service cannot be reached. Try again in a moment.",
+    tooBig: "{name} is larger than {n} MB. Use `rasd classify` for archives.",
+    wrongKind: "{name}: give .txt, .jsonl or .csv files.",
+    badLine: "{name}, line {line}: {what}",
+    notJson: "this is not a JSON object",
+    noText: "there is no field “text”",
+    openQuote: "a quotation mark is not closed",
+    oldEncoding: "{name} was read as Windows-1256.",
+  },
+  ar: {
+    skip: "انتقل إلى النتائج",
+    lead: "ماذا تقول كل جملة في هذا الخبر؟",
+    placeholder: "ألصق نص الخبر هنا…",
+    label: "صنّف الجمل",
+    files: "اختر ملفات",
+    sample: "جرّب مثالا",
+    dropHint: "أو أفلت ملفات ‎.txt أو ‎.jsonl أو ‎.csv في أي مكان",
+    dropHere: "أفلت الملفات لتصنيفها",
+    stop: "إيقاف",
+    results: "النتائج",
+    filter: "تصفية حسب الصنف",
+    view: "العرض",
+    asText: "نص",
+    asTable: "جدول",
+    sentence: "الجملة",
+    all: "الكل",
+    uncertain: "غير مؤكد",
+    uncertainNote: "النموذج غير واثق: اقرأ هذه الجملة بنفسك.",
+    truncated: "الجملة طويلة، ولم يُقرأ إلا أولها.",
+    unread: "لم تُصنَّف",
+    corrected: "صحّحتَه أنت",
+    confirmed: "أكّدتَه أنت",
+    was: "قال النموذج",
+    right: "ما الصنف الصحيح؟",
+    name: "اسمك، يُحفظ مع التصحيحات (اختياري)",
+    choose: "اختر جملة لترى مدى ثقة النموذج وتصحّح صنفها.",
+    keys: "الأسهم للتنقل بين الجمل · ‎1–{n} لتحديد الصنف · N للجملة التالية غير المؤكدة",
+    saving: "يُحفظ…",
+    saved: "حُفظ.",
+    notSaved: "لم يُحفظ",
+    noStore: "هذه الخدمة لا تحفظ التصحيحات.",
+    probability: "الاحتمال",
+    labelColumn: "الصنف",
+    number: "الرقم",
+    document: "المستند",
+    nothing: "لا توجد جملة في هذا النص.",
+    empty: "ألصق نصا أولا.",
+    done: "الجمل المصنّفة: {n}.",
+    shown: "المعروض من الجمل: {n} من {total}.",
+    working: "{n} من {total} أجزاء",
+    stopped: "أُوقف.",
+    pasted: "نص ملصق",
+    keyTitle: "مفتاح الواجهة",
+    keyWhy: "تطلب هذه الخدمة مفتاحا. يُحفظ إلى أن تُغلق علامة التبويب.",
+    keyOk: "متابعة",
+    cancel: "إلغاء",
+    language: "English",
+    theme: "المظهر",
+    auto: "تلقائي",
+    light: "فاتح",
+    dark: "داكن",
+    unreachable: "تعذّر الوصول إلى الخدمة. حاول بعد قليل.",
+    tooBig: "حجم {name} أكبر من {n} ميغابايت. استعمل الأمر `rasd classify` للأرشيفات.",
+    wrongKind: "{name}: المقبول ملفات ‎.txt و‎.jsonl و‎.csv.",
+    badLine: "{name}، السطر {line}: {what}",
+    notJson: "ليس كائن JSON",
+    noText: "لا يوجد حقل «text»",
+    openQuote: "علامة اقتباس لم تُغلق",
+    oldEncoding: "قُرئ {name} بترميز Windows-1256.",
+  },
+};
+
+const ENGLISH_LABELS = {
+  attack_report: "Attack report",
+  claim: "Claim",
+  denial: "Denial",
+  official_response: "Official response",
+  other: "Other",
+};
+
+let language = localStorage.getItem("rasd.language")
+  ?? (navigator.language.startsWith("ar") ? "ar" : "en");
+
+export const currentLanguage = () => language;
+
+export function setLanguage(name) {
+  language = name;
+  localStorage.setItem("rasd.language", name);
+}
+
+export function t(key, values = {}) {
+  return WORDS[language][key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
+}
+
+export function labelName(label) {
+  if (language === "ar") return label.arabic;
+  const words = label.name.replaceAll("_", " ");
+  return ENGLISH_LABELS[label.name] ?? words[0].toUpperCase() + words.slice(1);
+}
+
+export const percent = (p) => `${Math.min(99, Math.round(p * 100))}%`;
+
+/** Put the words of the current language where the page's attributes ask for them. */
+export function translate(root = document) {
+  document.documentElement.lang = language;
+  document.documentElement.dir = language === "ar" ? "rtl" : "ltr";
+  for (const e of root.querySelectorAll("[data-text]")) e.textContent = t(e.dataset.text);
+  for (const e of root.querySelectorAll("[data-label]")) e.ariaLabel = t(e.dataset.label);
+  for (const e of root.querySelectorAll("[data-placeholder]")) e.placeholder = t(e.dataset.placeholder);
+}

@@ -1,0 +1,141 @@
+// The two views of the labelled sentences: running text and table. Both mark up the same records.
+
+import { element } from "./dom.js";
+import { labelName, percent, t } from "./i18n.js";
+import { isPlain, isShown, isUncertain, labelIndex, labelOf, state } from "./state.js";
+import { direction, unitOffsets } from "./text.js";
+
+export const render = () => (state.view === "text" ? textView() : tableView());
+
+/** The records in the order they stand in on the page. */
+export const inOrder = () => (state.view === "text" ? [...state.records.keys()] : sorted());
+
+function textView() {
+  let index = 0;
+  return state.documents.map((found) => {
+    const first = index;
+    index += found.sentences.length;
+    return article(found, first);
+  });
+}
+
+function article(found, first) {
+  const { text, sentences } = found;
+  const offsets = unitOffsets(text, sentences.flatMap(({ start, end }) => [start, end]));
+  const paragraphs = [];
+  let line = null;
+  let end = 0;
+  for (const [number, record] of sentences.entries()) {
+    const gap = text.slice(end, offsets[2 * number]);
+    if (!line || /[\n\r]/.test(gap)) {
+      line = element("p", { class: /\n\s*\n/.test(gap) ? "after-gap" : undefined });
+      paragraphs.push(line);
+    } else {
+      line.append(gap);
+    }
+    line.append(sentence(record, first + number));
+    end = offsets[2 * number + 1];
+  }
+  const many = state.documents.length > 1;
+  return element("article", { dir: direction(text), lang: direction(text) === "rtl" ? "ar" : undefined },
+    many ? element("h2", {}, element("bdi", {}, found.id), shares(sentences)) : null,
+    ...(paragraphs.length ? paragraphs : [element("p", { class: "hint" }, t("nothing"))]));
+}
+
+/** A bar of the labels' shares of a document; the words are in the filter's counts. */
+function shares(sentences) {
+  const bar = element("span", { class: "shares", "aria-hidden": "true" });
+  for (const [index, label] of state.model.labels.entries()) {
+    const count = sentences.filter((record) => labelOf(record) === label.name).length;
+    if (!count) continue;
+    const part = element("i", { data: { l: index } });
+    part.style.flexGrow = count;
+    bar.append(part);
+  }
+  return bar;
+}
+
+function sentence(record, index) {
+  return marked(element("span", {
+    class: "sentence", role: "button", data: { index }, tabindex: "-1",
+  }), record, [tag(record), record.text.replace(/\s*\n\s*/g, " ")]);
+}
+
+/** Give an element what shows a record's state: the text view's sentence or the table's row. */
+function marked(made, record, children) {
+  const name = labelOf(record);
+  made.classList.toggle("plain", isPlain(name));
+  made.classList.toggle("uncertain", isUncertain(record));
+  made.classList.toggle("corrected", record.correction !== undefined);
+  made.classList.toggle("dimmed", !isShown(record));
+  if (name !== null) made.dataset.l = labelIndex(name);
+  made.dataset.label = name ?? "";
+  made.replaceChildren(...children);
+  return made;
+}
+
+/** The label in words; for labels that are not marked, only screen readers are told. */
+function tag(record) {
+  const name = labelOf(record);
+  const words = inWords(record);
+  return element("span", { class: isPlain(name) && !isUncertain(record) && !record.correction ? "unseen" : "tag" },
+    element("bdi", {}, words), element("span", { class: "unseen" }, ` ${likelihood(record)}: `));
+}
+
+export function inWords(record) {
+  const name = labelOf(record);
+  if (name === null) return t("unread");
+  const words = labelName(state.model.labels[labelIndex(name)]);
+  if (record.correction !== undefined) return `✓ ${words}`;
+  return isUncertain(record) ? `${words} ?` : words;
+}
+
+export function likelihood(record) {
+  if (record.correction !== undefined) return t(record.correction === record.label ? "confirmed" : "corrected");
+  if (record.label === null) return record.error;
+  return percent(record.probability) + (record.certain ? "" : ` · ${t("uncertain")}`);
+}
+
+function sorted() {
+  const { key, falling } = state.sort;
+  const value = {
+    number: (index) => index,
+    label: (index) => labelIndex(labelOf(state.records[index])),
+    probability: (index) => state.records[index].probability ?? -1,
+  }[key];
+  return [...state.records.keys()].sort((a, b) => (value(a) - value(b)) * (falling ? -1 : 1));
+}
+
+function tableView() {
+  const many = state.documents.length > 1;
+  const body = element("tbody");
+  for (const index of sorted()) {
+    const record = state.records[index];
+    if (isShown(record)) body.append(row(record, index, many));
+  }
+  const head = element("tr", {}, heading("number"),
+    many ? element("th", { scope: "col" }, t("document")) : null,
+    element("th", { scope: "col", class: "wide" }, t("sentence")), heading("label"), heading("probability"));
+  return [element("table", {}, element("thead", {}, head), body)];
+}
+
+function heading(key) {
+  const chosen = state.sort.key === key;
+  return element("th", {
+    scope: "col", "aria-sort": chosen ? (state.sort.falling ? "descending" : "ascending") : undefined,
+  }, element("button", { type: "button", data: { sort: key } }, t(key === "label" ? "labelColumn" : key)));
+}
+
+function row(record, index, many) {
+  const made = marked(element("tr", { data: { index }, tabindex: "-1" }), record, []);
+  const p = record.probability === null ? "" : percent(record.probability);
+  made.append(
+    element("td", { class: "number" }, String(index + 1)),
+    ...(many ? [element("td", { class: "document" }, element("bdi", {}, record.doc_id))] : []),
+    element("td", { class: "wide", dir: direction(record.text), lang: "ar" }, record.text),
+    element("td", { class: "name" }, element("span", { class: "tag" }, element("bdi", {}, inWords(record)))),
+    element("td", { class: "number", title: likelihood(record) }, p,
+      isUncertain(record) ? element("span", { class: "unseen" }, ` ${t("uncertain")}`) : null),
+  );
+  return made;
+}

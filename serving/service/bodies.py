@@ -1,0 +1,78 @@
+"""Request bodies: JSON to a checked model, quickly even where everything is wrong with it."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
+
+from serving.service.problem_details import ProblemError
+
+MAX_KEYS = 100
+SHOWN = 20
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def json_body(model: type[Model]) -> Callable[[Request], Awaitable[Model]]:
+    """Return a FastAPI dependency that reads the body as `model`.
+
+    FastAPI's own way would go through the standard library's JSON, which lets lone surrogates and
+    NaN pass. This one answers 415, 400 or, with the path of every field that is wrong, 422.
+    """
+
+    async def read(request: Request) -> Model:
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json" and not kind.endswith("+json"):
+            raise ProblemError(
+                415,
+                "not-json",
+                f"The content type is {kind[:100] or 'missing'!r}; "
+                "send JSON with the header Content-Type: application/json.",
+            )
+        return _checked(model, _parsed(await request.body()))
+
+    return read
+
+
+def request_schema(
+    model: type[BaseModel], examples: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return what `openapi_extra` needs to describe a body that `json_body` reads."""
+    content: dict[str, Any] = {
+        "schema": {"$ref": f"#/components/schemas/{model.__name__}"},
+    }
+    if examples:
+        content["examples"] = {name: {"value": value} for name, value in examples.items()}
+    return {"requestBody": {"required": True, "content": {"application/json": content}}}
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    try:
+        value = from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        raise ProblemError(400, "broken-json", f"The body is not JSON: {error}.") from None
+    if not isinstance(value, dict):
+        raise ProblemError(422, "invalid", "The body must be a JSON object.")
+    if len(value) > MAX_KEYS:
+        raise ProblemError(422, "invalid", f"The object has {len(value):,} keys.")
+    return value
+
+
+def _checked(model: type[Model], value: dict[str, Any]) -> Model:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False, include_context=False)
+        errors = [
+            {"field": _path(detail["loc"]), "message": detail["msg"]} for detail in details[:SHOWN]
+        ]
+        first = errors[0]
+        raise ProblemError(
+            422, "invalid", f"{first['field'] or 'body'}: {first['message']}", errors=errors
+        ) from None
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part)[:100] for part in location)

@@ -1,0 +1,111 @@
+"""`rasd serve`: checks everything that can be wrong before anything listens, then serves."""
+
+import argparse
+import signal
+import socket
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from serving.bundle import Bundle, shipped_model
+from serving.cpu import available_cores
+from serving.errors import InputError
+from serving.service.config import ServeConfig, load_config
+from serving.service.keys import Keyring, new_key
+from serving.service.logs import configure_logs
+from serving.service.pool import Pool
+from serving.service.registry import current_folder
+
+# Threads of one worker by default: more on one sentence hardly help.
+THREADS = 4
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until SIGTERM or SIGINT; raise InputError before anything listens."""
+    if options.new_key:
+        key, line = new_key(options.new_key)
+        sys.stdout.write(f"{line}\n")
+        sys.stderr.write(f"The line above goes into the keys file. The key, shown once: {key}\n")
+        return 0
+    names = ("host", "port", "model", "registry", "workers", "threads", "insecure")
+    config = load_config(options.config, {name: getattr(options, name) for name in names})
+    keys = Keyring.load(config.security.keys_file)
+    _check(config, keys)
+    workers, threads = crew(config.workers, config.threads, available_cores())
+    bundle = Bundle.load(_folder(config))
+    listener = _listen(config.host, config.port)
+    store = None
+    if config.feedback.database:
+        store = import_module("serving.feedback").open_store(config.feedback.database)
+    configure_logs()
+    # uvicorn takes these over while it serves, and sends itself the signal again when it has
+    # drained: an orderly end, as it is before anything is served.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
+    pool = Pool(bundle, workers=workers, threads=threads, max_sentences=config.limits.sentences)
+
+    def announce() -> None:
+        sys.stderr.write(
+            f"rasd: {pool.model} is served on {_address(listener)} by {workers} "
+            f"worker{'s' * (workers > 1)} of {threads} thread{'s' * (threads > 1)}; "
+            "Ctrl+C stops it\n"
+        )
+
+    try:
+        # Half a second of imports, while the workers load.
+        service = import_module("serving.service.app").Service(config, keys, pool, store, announce)
+        service.run(listener)
+    finally:
+        pool.kill()  # those that an orderly end has left: none
+    return 0
+
+
+def crew(workers: int | None, threads: int | None, cores: int) -> tuple[int, int]:
+    """Return the workers and the threads of each, of which None is chosen to fit the cores."""
+    if threads is None:
+        threads = min(THREADS, cores) if workers is None else max(1, cores // workers)
+    if workers is None:
+        workers = max(1, cores // threads)
+    return workers, threads
+
+
+def _end(*_: object) -> None:
+    raise SystemExit(0)
+
+
+def _check(config: ServeConfig, keys: Keyring) -> None:
+    if config.model and config.registry:
+        raise InputError(
+            "model and registry are both given", "Serve a bundle or a registry, not both."
+        )
+    if not keys and not config.on_loopback and not config.security.insecure:
+        raise InputError(
+            f"host {config.host}: other machines could use the service without a key",
+            "Make keys with `rasd serve --new-key NAME` and name their file in security.keys_file, "
+            "or set RASD_API_KEYS; --insecure does without.",
+        )
+
+
+def _folder(config: ServeConfig) -> Path:
+    if config.registry:
+        return current_folder(config.registry)
+    return config.model or shipped_model()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise InputError(
+            f"{host}:{port}: cannot listen there ({error.strerror})",
+            "Choose another --host or --port, or stop what listens there.",
+        ) from error
+    return listener
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"

@@ -1,0 +1,82 @@
+"""`/openapi.json` and `/docs`: the interface described, shown without a network."""
+
+from importlib import import_module
+from importlib.resources import files
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import HTMLResponse, Response
+from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from serving.service.schemas import ClassifyRequest, PredictRequest, Problem
+
+# Swagger UI styles its elements one by one.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'"
+)
+_HTML = """\
+<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>rasd: the interface</title>
+<link rel="stylesheet" href="docs/assets/swagger-ui.css">
+<div id="ui"></div>
+<script src="docs/assets/swagger-ui-bundle.js"></script>
+<script src="docs/start.js"></script>
+"""
+_SCRIPT = """\
+SwaggerUIBundle({url: "openapi.json", dom_id: "#ui", deepLinking: true, validatorUrl: null});
+"""
+
+
+def add_docs(app: FastAPI, *, locked: bool) -> None:
+    """Add the routes; `locked` when requests need a key, which the document then says."""
+
+    def document() -> dict[str, Any]:
+        if not app.openapi_schema:
+            app.openapi_schema = _document(app, locked=locked)
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def schema() -> dict[str, Any]:
+        return document()
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(_HTML, headers={"Content-Security-Policy": _POLICY})
+
+    @app.get("/docs/start.js", include_in_schema=False)
+    async def start() -> Response:
+        return Response(_SCRIPT, media_type="text/javascript")
+
+    app.mount("/docs/assets", StaticFiles(directory=str(files("fastapi_offline") / "static")))
+
+
+def _document(app: FastAPI, *, locked: bool) -> dict[str, Any]:
+    document = get_openapi(
+        title=app.title, version=app.version, description=app.description, routes=app.routes
+    )
+    components = document.setdefault("components", {})
+    # Bodies are read by a dependency of ours, so FastAPI does not know these.
+    models: list[type[BaseModel]] = [ClassifyRequest, PredictRequest, Problem]
+    if "/v1/feedback" in document["paths"]:
+        models.append(import_module("serving.feedback.routes").Correction)
+    _, described = models_json_schema(
+        [(model, "validation") for model in models],
+        ref_template="#/components/schemas/{model}",
+    )
+    components["schemas"] = described["$defs"] | components.get("schemas", {})
+    if locked:
+        components["securitySchemes"] = {
+            "bearer": {"type": "http", "scheme": "bearer"},
+            "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+        }
+        document["security"] = [{"bearer": []}, {"header": []}]
+    return document

@@ -1,0 +1,130 @@
+"""API keys: kept as hashes, compared in constant time, each with a name and a rate of its own."""
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from serving.errors import InputError
+
+VARIABLE = "RASD_API_KEYS"
+SHORTEST = 16
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_HASH = re.compile(r"sha256:([0-9a-f]{64})")
+_FORM = "Write NAME sha256:HASH on each line, as `rasd serve --new-key NAME` prints it."
+
+
+class Keyring:
+    """The names and the hashes of the keys that open the service.
+
+    Keys are long and random, so that a plain SHA-256 of one says nothing about it.
+    """
+
+    def __init__(self, hashes: Mapping[str, bytes]) -> None:
+        """Take the SHA-256 of each key by its name."""
+        self._hashes = dict(hashes)
+
+    def __len__(self) -> int:
+        """Return how many keys there are; without any the service is open."""
+        return len(self._hashes)
+
+    def name_of(self, key: str) -> str | None:
+        """Return the name of a key, None for an unknown one, in a time that tells nothing."""
+        digest = _digest(key)
+        found = None
+        for name, known in self._hashes.items():
+            if hmac.compare_digest(digest, known):
+                found = name
+        return found
+
+    @classmethod
+    def load(cls, file: Path | None, environment: Mapping[str, str] = os.environ) -> "Keyring":
+        """Read the keys of a file and of RASD_API_KEYS; InputError names the line that is wrong."""
+        hashes = _read_variable(environment.get(VARIABLE, ""))
+        if file is None:
+            return cls(hashes)
+        try:
+            lines = file.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{file}: cannot be read ({error})", _FORM) from error
+        for number, line in enumerate(lines, 1):
+            place = f"{file}: line {number}"
+            name, _, rest = line.strip().partition(" ")
+            if not name or name.startswith("#"):
+                continue
+            match = _HASH.fullmatch(rest.strip())
+            # The line is not quoted: it may hold a key.
+            if not _NAME.fullmatch(name) or not match:
+                raise InputError(f"{place}: not a name and a hash", _FORM)
+            if name in hashes:
+                raise InputError(f"{place}: the name {name} is taken", "Give each key its own.")
+            hashes[name] = bytes.fromhex(match[1])
+        return cls(hashes)
+
+
+class RateLimit:
+    """A token bucket for every key: so many requests a minute, a quarter of them at once."""
+
+    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+        """Take the requests a minute."""
+        self._rate = per_minute / 60
+        self._burst = max(1.0, per_minute / 4)
+        self._clock = clock
+        self._levels: dict[str, tuple[float, float]] = {}
+
+    def wait(self, name: str) -> float:
+        """Count a request of a key; return 0, or the seconds after which it may come again."""
+        now = self._clock()
+        level, then = self._levels.get(name, (self._burst, now))
+        level = min(self._burst, level + (now - then) * self._rate)
+        if level < 1:
+            self._levels[name] = level, now
+            return (1 - level) / self._rate
+        self._levels[name] = level - 1, now
+        return 0.0
+
+
+def new_key(name: str) -> tuple[str, str]:
+    """Return a new key and its line for the keys file; InputError for a name that is none."""
+    if not _NAME.fullmatch(name):
+        raise InputError(
+            f"--new-key {name}: not a name", "Use letters, digits, full stops and hyphens."
+        )
+    key = secrets.token_urlsafe(32)
+    return key, f"{name} sha256:{_digest(key).hex()}"
+
+
+def presented(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """Return the key of a request's headers: `Authorization: Bearer KEY` or `X-API-Key: KEY`."""
+    for name, value in headers:
+        text = value.decode("latin-1").strip()
+        if name == b"x-api-key":
+            return text
+        scheme, _, credential = text.partition(" ")
+        if name == b"authorization" and scheme.lower() == "bearer":
+            return credential.strip()
+    return None
+
+
+def _read_variable(text: str) -> dict[str, bytes]:
+    hashes: dict[str, bytes] = {}
+    for number, entry in enumerate(filter(None, map(str.strip, text.split(","))), 1):
+        name, colon, key = entry.partition(":")
+        # The entry is not quoted: it holds a key.
+        if not colon or not _NAME.fullmatch(name) or len(key) < SHORTEST or name in hashes:
+            raise InputError(
+                f"{VARIABLE}: entry {number} is not NAME:KEY",
+                f"Write NAME:KEY,NAME:KEY with names that differ and keys of {SHORTEST} or more "
+                "characters.",
+            )
+        hashes[name] = _digest(key)
+    return hashes
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()

@@ -1,0 +1,154 @@
+"""What `/metrics` tells Prometheus. There is one HTTP process, so it counts for all."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from serving.service.messages import Statistics
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_TOKENS = (32, 64, 128, 256, 384, 512, 640, 768, 1024)
+
+
+class Metrics:
+    """The service's own registry and what is counted in it."""
+
+    def __init__(self) -> None:
+        """Start everything from zero."""
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = registry = CollectorRegistry()
+        self.requests = Counter(
+            "rasd_requests",
+            "Requests by route, status code and the name of the key",
+            ("route", "code", "key"),
+            registry=registry,
+        )
+        self.seconds = Histogram(
+            "rasd_request_seconds",
+            "From a request's headers to the end of its answer",
+            ("route",),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.queue_seconds = Histogram(
+            "rasd_queue_seconds",
+            "What a request waited for a worker",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.model_seconds = Histogram(
+            "rasd_model_seconds",
+            "What a worker took to score a request",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.batch_tokens = Histogram(
+            "rasd_batch_tokens",
+            "Tokens in a micro-batch, padding included",
+            buckets=_TOKENS,
+            registry=registry,
+        )
+        self.sentences = Counter("rasd_sentences", "Sentences answered", registry=registry)
+        self.refused = Counter(
+            "rasd_refused_sentences", "Sentences that could not be labelled", registry=registry
+        )
+        self.labels = Counter("rasd_labels", "Labels given", ("label",), registry=registry)
+        self.uncertain = Counter(
+            "rasd_uncertain_sentences",
+            "Labels whose probability is under the model's threshold",
+            registry=registry,
+        )
+        # Its sum over its count is the mean confidence.
+        self.confidence = Counter(
+            "rasd_confidence_sum", "The probabilities of the labels given, added", registry=registry
+        )
+        self.in_flight = Gauge("rasd_in_flight", "Requests being answered", registry=registry)
+        self.swaps = Counter(
+            "rasd_swaps",
+            "New versions taken from the registry, by outcome: done or refused",
+            ("outcome",),
+            registry=registry,
+        )
+        for outcome in ("done", "refused"):
+            self.swaps.labels(outcome)
+
+    def count(self, statistics: Statistics, queue_seconds: float) -> None:
+        """Count one scored request."""
+        self.queue_seconds.observe(queue_seconds)
+        self.model_seconds.observe(statistics.seconds)
+        self.sentences.inc(statistics.sentences)
+        self.refused.inc(statistics.refused)
+        self.uncertain.inc(statistics.uncertain)
+        self.confidence.inc(statistics.confidence)
+        for label, number in statistics.labels.items():
+            self.labels.labels(label).inc(number)
+        for tokens in statistics.batch_tokens:
+            self.batch_tokens.observe(tokens)
+
+    def watch(self, state: Callable[[], "State"]) -> None:
+        """Ask `state` what is the case whenever someone reads the metrics."""
+        self.registry.register(_StateCollector(state))
+
+    def text(self) -> bytes:
+        """Return everything in Prometheus' text form."""
+        return generate_latest(self.registry)
+
+
+class State:
+    """What is the case now: the model, the workers, the queue."""
+
+    def __init__(
+        self, *, model: str, ready: bool, waiting: int, restarts: int, workers: Mapping[str, int]
+    ) -> None:
+        """Take the pool's numbers; `workers` are process ids by name."""
+        self.model = model
+        self.ready = ready
+        self.waiting = waiting
+        self.restarts = restarts
+        self.workers = workers
+
+
+class _StateCollector(Collector):
+    """Gauges that are read and not kept."""
+
+    def __init__(self, state: Callable[[], State]) -> None:
+        self._state = state
+
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        state = self._state()
+        model = GaugeMetricFamily("rasd_model_info", "The model being served", labels=["model"])
+        model.add_metric([state.model], 1)
+        yield model
+        yield GaugeMetricFamily("rasd_ready", "1 when every worker is ready", value=state.ready)
+        yield GaugeMetricFamily(
+            "rasd_waiting", "Requests that no worker has begun", value=state.waiting
+        )
+        yield CounterMetricFamily(
+            "rasd_worker_restarts", "Workers replaced since the start", value=state.restarts
+        )
+        memory = GaugeMetricFamily(
+            "rasd_process_resident_bytes", "Resident memory by process", labels=["process"]
+        )
+        for name, process in {"http": os.getpid(), **state.workers}.items():
+            memory.add_metric([name], resident_bytes(process))
+        yield memory
+
+
+def resident_bytes(process: int) -> int:
+    """Return a process's resident memory in bytes; 0 where it cannot be read."""
+    try:
+        pages = Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[1]
+    except (OSError, IndexError):
+        return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")

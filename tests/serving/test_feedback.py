@@ -1,0 +1,238 @@
+"""The store of corrections, on real SQLite and PostgreSQL: what is said to be kept is kept."""
+
+import signal
+import sqlite3
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from serving.cli import main
+from serving.errors import InputError
+from serving.feedback.store import NewCorrection, StoreError, open_store
+from serving.labels import LabelScheme
+from training.labelled import read_labelled
+
+SCHEME = LabelScheme.model_validate(
+    {
+        "labels": [
+            {"name": name, "arabic": "ا", "colour": "#000000"}
+            for name in ("claim", "denial", "other")
+        ]
+    }
+)
+
+
+def correction(text: str = "نفت الوزارة صحة الأنباء.", **fields) -> NewCorrection:
+    return NewCorrection(
+        **{"text": text, "label": "denial", "predicted": "other", "model": "m@1"} | fields
+    )
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request, tmp_path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'feedback.db'}"
+    url = request.getfixturevalue("postgresql").url
+    import psycopg
+
+    with psycopg.connect(url) as connection:
+        connection.execute("DROP TABLE IF EXISTS rasd_corrections")
+    return url
+
+
+@pytest.fixture
+def store(database):
+    opened = open_store(database)
+    yield opened
+    opened.close()
+
+
+def test_a_correction_is_kept_whole(store, database):
+    before = datetime.now(UTC)
+    given_one = correction(
+        probabilities={"denial": 0.25, "other": 0.75},
+        annotator="هالة",
+        caller="desk-2",
+        note="النفي في آخر الجملة 🙂",
+    )
+    number, revision = store.add(given_one)
+    store.close()
+
+    again = open_store(database)
+    (kept,) = again.corrections()
+    again.close()
+    assert (kept.id, kept.revision) == (number, revision) == (number, 1)
+    assert {name: getattr(kept, name) for name in NewCorrection.__slots__} == {
+        name: getattr(given_one, name) for name in NewCorrection.__slots__
+    }
+    assert before <= kept.created == kept.updated <= datetime.now(UTC)
+    assert kept.created.utcoffset() == timedelta(0)
+
+
+def test_an_annotator_may_think_again_and_others_may_disagree(store):
+    first, _ = store.add(correction(annotator="a", note="?"))
+    assert store.add(correction(annotator="a", label="claim", model="m@2")) == (first, 2)
+    assert store.add(correction(annotator="b"))[1] == 1
+    assert store.add(correction(annotator="a", caller="another key"))[1] == 1
+    kept, *others = store.corrections()
+    assert (kept.label, kept.model, kept.note) == ("claim", "m@2", None)
+    assert kept.created < kept.updated
+    assert [(other.annotator, other.caller) for other in others] == [
+        ("b", ""),
+        ("a", "another key"),
+    ]
+
+
+def test_corrections_without_a_name_are_one_annotators(store):
+    assert store.add(correction())[1] == 1
+    assert store.add(correction(label="claim"))[1] == 2
+    assert store.add(correction("نص آخر."))[1] == 1
+
+
+@settings(max_examples=50, deadline=None)
+@given(texts=st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))))
+def test_any_text_is_given_back_as_it_was(texts, tmp_path_factory):
+    opened = open_store(f"sqlite:///{tmp_path_factory.mktemp('store') / 'feedback.db'}")
+    for text in texts:
+        opened.add(correction(text))
+    assert [kept.text for kept in opened.corrections()] == list(dict.fromkeys(texts))
+    opened.close()
+
+
+def test_many_at_once_lose_nothing(store):
+    texts = [f"جملة {n % 25}" for n in range(200)]
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda text: store.add(correction(text)), texts))
+    kept = list(store.corrections())
+    assert {row.text for row in kept} == set(texts)
+    assert [row.revision for row in kept] == [8] * 25
+    assert len(set(answers)) == 200
+
+
+def test_two_processes_share_one_database(store, database):
+    code = (
+        "import sys; from serving.feedback.store import *\n"
+        "store = open_store(sys.argv[1])\n"
+        "for n in range(50): store.add(NewCorrection(f'{sys.argv[2]} {n}', 'claim', 'other', 'm'))"
+    )
+    others = [
+        subprocess.Popen([sys.executable, "-c", code, database, name]) for name in ("أول", "ثان")
+    ]
+    assert [other.wait() for other in others] == [0, 0]
+    assert len(list(store.corrections())) == 100
+
+
+def test_what_was_answered_outlives_kill_9(tmp_path):
+    database = f"sqlite:///{tmp_path / 'feedback.db'}"
+    code = (
+        "import sys; from serving.feedback.store import *\n"
+        "store = open_store(sys.argv[1])\n"
+        "for n in range(10**6):\n"
+        "    store.add(NewCorrection(str(n), 'claim', 'other', 'm'))\n"
+        "    print(n, flush=True)"
+    )
+    writer = subprocess.Popen(
+        [sys.executable, "-c", code, database], stdout=subprocess.PIPE, text=True
+    )
+    assert writer.stdout
+    told = [writer.stdout.readline().strip() for _ in range(100)]
+    writer.send_signal(signal.SIGKILL)
+    told += writer.stdout.read().split()
+    writer.wait()
+    store = open_store(database)
+    kept = [row.text for row in store.corrections()]
+    store.add(correction())
+    store.close()
+    assert kept[: len(told)] == told
+    assert len(kept) - len(told) <= 1
+
+
+def test_a_locked_database_is_an_error_and_the_store_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr("serving.feedback.store.PATIENCE", 0.1)
+    store = open_store(f"sqlite:///{tmp_path / 'feedback.db'}")
+    other = sqlite3.connect(tmp_path / "feedback.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreError, match="database is locked"):
+        store.add(correction())
+    other.execute("ROLLBACK")
+    assert store.add(correction())[1] == 1
+    store.close()
+
+
+def test_a_database_that_comes_back_is_used_again(postgresql):
+    store = open_store(postgresql.url)
+    store.add(correction(annotator="before"))
+    postgresql.stop()
+    try:
+        with pytest.raises(StoreError):
+            store.add(correction(annotator="between"))
+    finally:
+        postgresql.start()
+    store.add(correction(annotator="after"))
+    names = {row.annotator for row in store.corrections()}
+    store.close()
+    assert {"before", "after"} <= names
+    assert "between" not in names
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("feedback.db", "not a database's URL"),
+        ("sqlite://", "cannot keep corrections there"),
+        ("mysql://user:secret@host/db", "cannot keep corrections there"),
+        ("sqlite:////no/such/folder/feedback.db", "cannot be opened"),
+        ("postgresql://user:secret@127.0.0.1:1/db", "cannot be opened"),
+    ],
+)
+def test_a_wrong_address_is_refused_without_its_password(address, said):
+    with pytest.raises(InputError, match=said) as error:
+        open_store(address)
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+def test_the_export_is_a_labelled_file(store, database, tmp_path, suffix):
+    texts = ['قال: "لا"، ثم نفى\r\nكل شيء', "=1+1 جملة", "جملة ثالثة، بفاصلة"]
+    for text in texts:
+        store.add(correction(text, annotator="هالة", note="a,b", probabilities={"denial": 0.1}))
+    output = tmp_path / f"labelled{suffix}"
+    assert main(["feedback", "export", "--database", database, "-o", str(output)]) == 0
+    data = read_labelled([output], SCHEME, lambda text: text)
+    assert not data.warnings
+    assert [row.text for row in data.sentences] == texts
+    assert {row.label for row in data.sentences} == {"denial"}
+    assert {row.source for row in data.sentences} == {"feedback"}
+    today = {(datetime.now(UTC) - timedelta(days=days)).date().isoformat() for days in (0, 1)}
+    assert {row.date for row in data.sentences} <= today
+    assert len({row.id for row in data.sentences}) == 3
+
+
+def test_the_export_takes_the_database_of_a_configuration(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store = open_store("sqlite:///desk.db")
+    store.add(correction())
+    store.close()
+    (tmp_path / "serve.yaml").write_text("feedback: {database: 'sqlite:///desk.db'}\n")
+    assert main(["feedback", "export", "--config", "serve.yaml", "-o", "out.jsonl"]) == 0
+    assert len((tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["-o", "out.jsonl"], "holds no corrections"),  # there is no feedback.db here
+        (["-o", "out.txt"], "its suffix '.txt'"),
+        (["-o", "no/such/folder/out.csv"], "there is no folder"),
+    ],
+)
+def test_an_export_that_cannot_be_leaves_nothing(tmp_path, monkeypatch, capsys, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    assert main(["feedback", "export", *arguments]) == 2
+    assert said in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
