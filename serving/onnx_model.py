@@ -60,8 +60,9 @@ class OnnxModel:
             str(path), options, providers=["CPUExecutionProvider"]
         )
         self._padding_id = padding_id
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+        self._pool = ThreadPoolExecutor(threads or available_cores(), "onnx")
+        # Told the tokens of every micro-batch, padding included, on the thread that runs it.
+        self.on_batch: Callable[[int], object] | None = None
 
     def logits(self, sentences: Sequence[Sequence[int]]) -> FloatArray:
         """Return logits (sentences, labels) in the order given."""

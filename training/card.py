@@ -36,7 +36,8 @@ def render_card(manifest: Manifest) -> str:
             + ".",
             "",
             f"Fine-tuned from `{config['encoder']}`{_credit(config)}, exported to ONNX, "
-            "int8 with activation scales of each channel or token, none of a batch. Reads at most "
+            "int8 weights "
+            "with one activation scale a token. Reads at most "
             f"{manifest.max_length} tokens a sentence.",
             "",
             "## Figures",

@@ -29,12 +29,10 @@ from training.checkpoint import HELD_OUT, Checkpoint, load_checkpoint
 from training.labelled import LabelledSentence, read_labelled
 from training.metrics import classification_metrics, coverage_accuracy
 from training.onnx_export import check_parity, export_onnx
-from training.quantize import quantize_int8
+from training.quantize import quantize_rowwise
 
 # Sentences on which torch and ONNX are compared: enough to meet every length.
 _PARITY_SENTENCES = 64
-# Sentences whose activations set the channels' scales: the widest of some 25,000 tokens.
-_CALIBRATION_SENTENCES = 512
 
 # One sentence of each label, written for this file; a bundle keeps what it said of them.
 GOLDEN_SENTENCES = (
@@ -91,7 +89,7 @@ def export_bundle(checkpoint: Checkpoint, held_out: Sequence[LabelledSentence], 
             tokens[:_PARITY_SENTENCES],
             tolerance=settings.max_logit_difference,
         )
-        quantize_int8(full, folder / "model.onnx", tokens[:_CALIBRATION_SENTENCES])
+        quantize_rowwise(full, folder / "model.onnx")
         int8 = OnnxModel(folder / "model.onnx", padding_id=padding_id)
         measured = _measure(checkpoint, fp32.logits(tokens), int8.logits(tokens), labels)
         measured.metrics["torch_onnx_difference"] = parity

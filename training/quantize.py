@@ -1,78 +1,35 @@
-"""Int8 whose scores do not depend on a sentence's neighbours: two ways to scale activations.
+"""Row-wise int8: a graph whose scores do not depend on a sentence's neighbours.
 
 Stock dynamic quantisation scales the activations of a whole batch by one number, so a sentence
 is scored differently beside different neighbours, and one outlying token costs every other its
-precision. Here a product is scaled by what stands before it; weights are always signed, with one
-scale a column:
+precision. Here every token (a row of the activation matrix) gets its own symmetric scale
+(Dettmers et al. 2022, "LLM.int8()", section 3, vector-wise quantisation):
 
-    w8 = round(w / column)       column = max |w| / 127 over the column
-
-Behind a layer normalisation, activations keep within bounds, but in a few channels bounds far
-wider than the rest's. Every channel gets a constant of its own, found on calibration sentences
-and taken into the weights (Xiao et al. 2023, "SmoothQuant"), and what exceeds it saturates:
-
-    x8 = round(x / channel)      x @ w  =  (x8 @ w8) * column        w8, column of channel * w
-
-Elsewhere (attention's output, the feed-forward's inside) a token may be many times larger than
-another, and each has its own scale (Dettmers et al. 2022, "LLM.int8()", section 3):
-
-    row = max |x| / 127          x8 = round(x / row)
-                                 x @ w  =  row * ((x8 @ w8) * column)
+    row = max |x| / 127          x8 = round(x / row)            (unsigned, zero point 128)
+    column = max |w| / 127       w8 = round(w / column)         (signed)
+    x @ w  =  row * ((x8 @ w8) * column)
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-FloatArray = NDArray[np.float32]
-
 # Smaller matrices (a head, a pooling vector) cost nothing and stay in single precision.
 MIN_COLUMNS = 16
-# How much of the difficulty of a wide channel moves from the activations to the weights (alpha of
-# SmoothQuant). Of 0.5, 0.7 and 0.85 the one with the smallest error of the logits.
-SMOOTHING = 0.7
 # The scale of a row of zeros; its quantised values are zero whatever it is.
 _TINY = np.float32(1e-12)
 
 
-def quantize_int8(source: Path, target: Path, calibration: Sequence[Sequence[int]]) -> None:
-    """Write the single-precision graph `source` with int8 weights and embeddings to `target`.
-
-    `calibration` is token ids of sentences such as will be scored; labels are not looked at.
-    """
+def quantize_rowwise(source: Path, target: Path) -> None:
+    """Write the single-precision graph `source` with int8 weights and embeddings to `target`."""
     model = onnx.load(source)
-    quantizer = _Quantizer(model)
-    quantizer.run(channel_peaks(model, quantizer.normalized, calibration))
+    _Quantizer(model).run()
     onnx.checker.check_model(model)
     onnx.save(model, target)
-
-
-def channel_peaks(
-    model: ModelProto, names: Sequence[str], sentences: Sequence[Sequence[int]]
-) -> dict[str, FloatArray]:
-    """Return the largest size of each channel (width,) of the activations `names`."""
-    if not names:
-        return {}
-    probed = ModelProto()
-    probed.CopyFrom(model)
-    probed.graph.output.extend(
-        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names
-    )
-    session = onnxruntime.InferenceSession(
-        probed.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
-    peaks: dict[str, FloatArray] = dict.fromkeys(names, np.zeros(1, np.float32))
-    for ids in sentences:
-        feed = {"input_ids": np.array([ids]), "attention_mask": np.ones((1, len(ids)), np.int64)}
-        for name, values in zip(names, session.run(list(names), feed), strict=True):
-            peaks[name] = np.maximum(peaks[name], np.abs(values).max(axis=(0, 1)))
-    return peaks
 
 
 class _Quantizer:
@@ -82,37 +39,21 @@ class _Quantizer:
         self.model = model
         self.graph = model.graph
         self.weights = {item.name: item for item in self.graph.initializer}
-        self.readers: dict[str, list[NodeProto]] = {}
-        for node in self.graph.node:
-            for name in node.input:
-                self.readers.setdefault(name, []).append(node)
-        # The layer normalisations that products read.
-        self.normalized = [
-            node.output[0]
-            for node in self.graph.node
-            if node.op_type == "LayerNormalization" and self._products_of(node.output[0])
-        ]
         self.nodes: list[NodeProto] = []
-        # Biases that a product has taken over: their additions are left out.
-        self.absorbed: set[str] = set()
-        # Activation name -> its quantised form and scale: Q, K and V read the same one.
-        self.channels: dict[str, tuple[str, FloatArray]] = {}
+        # Activation name -> its quantised form and row scale: Q, K and V read the same one.
         self.rows: dict[str, tuple[str, str]] = {}
 
-    def run(self, peaks: dict[str, FloatArray]) -> None:
-        """Rewrite; `peaks` has the channels' largest sizes behind each layer normalisation."""
-        self._constant("int8_limit", np.float32(127.0))
-        self._constant("int8_tiny", _TINY)
-        self._constant("int8_one", np.float32(1.0))
-        self._constant("int8_zero_point", np.uint8(128))
+    def run(self) -> None:
+        self._constant("rowwise_limit", np.float32(127.0))
+        self._constant("rowwise_tiny", _TINY)
+        self._constant("rowwise_one", np.float32(1.0))
+        self._constant("rowwise_zero_point", np.uint8(128))
         for node in self.graph.node:
-            if self._is_product(node) and node.input[0] in peaks:
-                self._product_by_channel(node, peaks[node.input[0]])
-            elif self._is_product(node):
-                self._product_by_row(node)
+            if node.op_type == "MatMul" and self._is_matrix(node.input[1]):
+                self._product(node)
             elif node.op_type == "Gather" and self._is_matrix(node.input[0]):
                 self._embedding(node)
-            elif node.output[0] not in self.absorbed:
+            else:
                 self.nodes.append(node)
         del self.graph.node[:]
         self.graph.node.extend(self.nodes)
@@ -128,95 +69,48 @@ class _Quantizer:
             and min(weight.dims) >= MIN_COLUMNS
         )
 
-    def _is_product(self, node: NodeProto) -> bool:
-        return node.op_type == "MatMul" and self._is_matrix(node.input[1])
-
-    def _products_of(self, activation: str) -> list[NodeProto]:
-        return [node for node in self.readers.get(activation, []) if self._is_product(node)]
-
-    def _values(self, name: str) -> FloatArray:
-        values: FloatArray = numpy_helper.to_array(self.weights[name])
-        return values
-
-    def _product_by_channel(self, node: NodeProto, peaks: FloatArray) -> None:
-        """Replace `x @ w` behind a layer normalisation, and the addition of a bias to it."""
+    def _product(self, node: NodeProto) -> None:
+        """Replace `x @ w`."""
         activation, weight = node.input
-        integers, scale = self._quantized_channels(activation, peaks)
-        matrix, column = self._quantized_weight(
-            weight, self._values(weight) * scale[:, np.newaxis], axis=0
+        quantized, row = self._quantized_rows(activation)
+        weight8, column = self._quantized_weight(weight, axis=0)
+        product = f"{node.name}_columns_scaled"
+        # Multiplies the integers and applies the column scale in the product's own last pass.
+        self._node(
+            "MatMulIntegerToFloat",
+            [quantized, weight8, "rowwise_one", column, "rowwise_zero_point"],
+            product,
+            domain="com.microsoft",
         )
-        bias, output = self._bias_of(node)
-        self._multiply(integers, matrix, column, output, bias=bias)
-
-    def _quantized_channels(self, activation: str, peaks: FloatArray) -> tuple[str, FloatArray]:
-        """Return an activation's unsigned int8 form and its channels' scales (width,)."""
-        if activation not in self.channels:
-            weights = [self._values(node.input[1]) for node in self._products_of(activation)]
-            sizes = np.max([np.abs(matrix).max(axis=1) for matrix in weights], axis=0)
-            # A channel that is always zero, or never used, is as good as any other.
-            peaks, sizes = (np.maximum(x, 1e-3 * np.median(x)) + _TINY for x in (peaks, sizes))
-            scale = peaks**SMOOTHING / sizes ** (1 - SMOOTHING)
-            scale = (scale * (peaks / scale).max() / 127).astype(np.float32)
-            name = f"{activation}_by_channel"
-            factor = self._constant(f"{name}_factor", 1 / scale)
-            scaled = self._node("Mul", [activation, factor], f"{name}_scaled")
-            self.channels[activation] = self._quantized(scaled, f"{name}_int8"), scale
-        return self.channels[activation]
-
-    def _bias_of(self, node: NodeProto) -> tuple[str, str]:
-        """Return the bias that is added to a product and the sum's name; "" when there is none."""
-        output = node.output[0]
-        readers = self.readers.get(output, [])
-        if len(readers) == 1 and readers[0].op_type == "Add":
-            for name in readers[0].input:
-                if name in self.weights and len(self.weights[name].dims) == 1:
-                    self.absorbed.add(readers[0].output[0])
-                    return name, readers[0].output[0]
-        return "", output
-
-    def _product_by_row(self, node: NodeProto) -> None:
-        """Replace `x @ w`, each token with its own scale."""
-        activation, weight = node.input
-        integers, row = self._quantized_rows(activation)
-        matrix, column = self._quantized_weight(weight, self._values(weight), axis=0)
-        product = self._multiply(integers, matrix, column, f"{node.name}_columns_scaled")
         self._node("Mul", [product, row], node.output[0])
 
     def _quantized_rows(self, activation: str) -> tuple[str, str]:
         """Return the names of an activation's unsigned int8 form and of its row scale (…, 1)."""
         if activation not in self.rows:
-            name = f"{activation}_by_row"
+            name = f"{activation}_rowwise"
             size = self._node("Abs", [activation], f"{name}_abs")
             peak = self._node("ReduceMax", [size], f"{name}_peak", axes=[-1], keepdims=1)
-            safe = self._node("Max", [peak, "int8_tiny"], f"{name}_safe")
-            scale = self._node("Div", [safe, "int8_limit"], f"{name}_scale")
+            safe = self._node("Max", [peak, "rowwise_tiny"], f"{name}_safe")
+            scale = self._node("Div", [safe, "rowwise_limit"], f"{name}_scale")
             scaled = self._node("Div", [activation, scale], f"{name}_scaled")
-            self.rows[activation] = self._quantized(scaled, f"{name}_int8"), scale
+            integers = self._node(
+                "QuantizeLinear", [scaled, "rowwise_one", "rowwise_zero_point"], f"{name}_int8"
+            )
+            self.rows[activation] = integers, scale
         return self.rows[activation]
-
-    def _quantized(self, scaled: str, output: str) -> str:
-        """Round to integers, saturate at eight bits and move zero to 128."""
-        return self._node("QuantizeLinear", [scaled, "int8_one", "int8_zero_point"], output)
-
-    def _multiply(
-        self, integers: str, matrix: str, column: str, output: str, *, bias: str = ""
-    ) -> str:
-        """Multiply integers; column scale and bias are applied in the product's own last pass."""
-        inputs = [integers, matrix, "int8_one", column, "int8_zero_point"]
-        inputs += ["", bias] if bias else []
-        return self._node("MatMulIntegerToFloat", inputs, output, domain="com.microsoft")
 
     def _embedding(self, node: NodeProto) -> None:
         """Replace a look-up in an embedding table; each of its rows has a scale."""
         table, ids = node.input
-        integers, scale = self._quantized_weight(table, self._values(table), axis=1)
-        rows = self._node("Gather", [integers, ids], f"{node.name}_int8")
+        table8, scale = self._quantized_weight(table, axis=1)
+        rows = self._node("Gather", [table8, ids], f"{node.name}_int8")
         scales = self._node("Gather", [scale, ids], f"{node.name}_scale")
         wide = self._node("Cast", [rows], f"{node.name}_float", to=onnx.TensorProto.FLOAT)
         self._node("Mul", [wide, scales], node.output[0])
 
-    def _quantized_weight(self, name: str, values: FloatArray, *, axis: int) -> tuple[str, str]:
+    def _quantized_weight(self, name: str, *, axis: int) -> tuple[str, str]:
         """Store a weight as int8 and the scale that `axis` shares; return both names."""
+        values = numpy_helper.to_array(self.weights[name])
         peak = np.maximum(np.abs(values).max(axis=axis, keepdims=True), _TINY)
         scale = (peak / 127).astype(np.float32)
         integers = np.rint(values / scale).astype(np.int8)
