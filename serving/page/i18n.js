@@ -153,7 +153,8 @@ export function labelName(label) {
   return ENGLISH_LABELS[label.name] ?? words[0].toUpperCase() + words.slice(1);
 }
 
-export const percent = (p) => `${Math.min(99, Math.round(p * 100))}%`;
+// Isolated left to right: between Arabic words the sign would jump to the other side.
+export const percent = (p) => `\u2066${Math.min(99, Math.round(p * 100))}%\u2069`;
 
 /** Put the words of the current language where the page's attributes ask for them. */
 export function translate(root = document) {
