@@ -161,6 +161,6 @@ export function translate(root = document) {
   document.documentElement.lang = language;
   document.documentElement.dir = language === "ar" ? "rtl" : "ltr";
   for (const e of root.querySelectorAll("[data-text]")) e.textContent = t(e.dataset.text);
-  for (const e of root.querySelectorAll("[data-label]")) e.ariaLabel = t(e.dataset.label);
+  for (const e of root.querySelectorAll("[data-name]")) e.ariaLabel = t(e.dataset.name);
   for (const e of root.querySelectorAll("[data-placeholder]")) e.placeholder = t(e.dataset.placeholder);
 }
