@@ -1,6 +1,7 @@
 """The rules that keep the rooms apart and the command quick."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -73,3 +74,17 @@ def test_no_third_party_text_folder_is_tracked():
         ["git", "ls-files", "data/private"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert tracked.stdout == ""
+
+
+def test_onnx_runtime_keeps_no_record_of_its_use(tmp_path):
+    # With telemetry on it makes itself a device id and a database of events in the user's cache.
+    environment = {name: value for name, value in os.environ.items() if name != "XDG_CACHE_HOME"}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    subprocess.run(
+        [Path(sys.executable).with_name("rasd"), "classify", "data/sample_article.txt"],
+        cwd=ROOT,
+        env=environment | {"HOME": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+    assert not list(tmp_path.rglob("*onnxruntime*"))

@@ -4,7 +4,7 @@ import { t } from "./i18n.js";
 import { codePoints, pieces } from "./text.js";
 
 // UTF-16 units a request: some hundred sentences, so that progress is seen.
-const PIECE = 40000;
+const PIECE = 20000;
 const PATIENCE = 6;
 
 export class ProblemError extends Error {

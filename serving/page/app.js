@@ -7,7 +7,7 @@ import { currentLanguage, labelName, setLanguage, t, translate } from "./i18n.js
 import { readFiles } from "./input.js";
 import { showPanel } from "./panel.js";
 import { isShown, isUncertain, labelOf, state } from "./state.js";
-import { inOrder, inWords, likelihood, render } from "./views.js";
+import { inOrder, inWords, likelihood, redraw, render } from "./views.js";
 
 let stopping = null;
 
@@ -168,7 +168,10 @@ function refresh(record) {
   const focus = document.activeElement;
   const choice = focus?.dataset?.choice;
   const index = focus?.dataset?.index;
-  show();
+  showChips();
+  redraw(state.records.indexOf(record));
+  markSelected();
+  showPanel(correct);
   if (choice && state.records[state.selected] === record) {
     byId("panel").querySelector(`[data-choice="${choice}"]`)?.focus();
   } else if (index) {

@@ -153,13 +153,14 @@ export function labelName(label) {
   return ENGLISH_LABELS[label.name] ?? words[0].toUpperCase() + words.slice(1);
 }
 
-export const percent = (p) => `${Math.min(99, Math.round(p * 100))}%`;
+// Isolated left to right: between Arabic words the sign would jump to the other side.
+export const percent = (p) => `\u2066${Math.min(99, Math.round(p * 100))}%\u2069`;
 
 /** Put the words of the current language where the page's attributes ask for them. */
 export function translate(root = document) {
   document.documentElement.lang = language;
   document.documentElement.dir = language === "ar" ? "rtl" : "ltr";
   for (const e of root.querySelectorAll("[data-text]")) e.textContent = t(e.dataset.text);
-  for (const e of root.querySelectorAll("[data-label]")) e.ariaLabel = t(e.dataset.label);
+  for (const e of root.querySelectorAll("[data-name]")) e.ariaLabel = t(e.dataset.name);
   for (const e of root.querySelectorAll("[data-placeholder]")) e.placeholder = t(e.dataset.placeholder);
 }

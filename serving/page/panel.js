@@ -56,7 +56,7 @@ function notes(record) {
 function choice(record, label, index, correct) {
   const p = record.probabilities[label.name] ?? 0;
   const bar = element("i", { class: "share" });
-  bar.style.inlineSize = `${100 * p}%`;
+  bar.style.setProperty("--share", p);
   return element("button", {
     type: "button",
     data: { l: index, choice: label.name },

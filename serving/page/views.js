@@ -7,6 +7,15 @@ import { direction, unitOffsets } from "./text.js";
 
 export const render = () => (state.view === "text" ? textView() : tableView());
 
+/** Draw one record anew where it stands, and the bar of its document. */
+export function redraw(index) {
+  const old = document.querySelector(`#view [data-index="${index}"]`);
+  const bar = old?.closest("article")?.querySelector(".shares");
+  const record = state.records[index];
+  old?.replaceWith(state.view === "text" ? sentence(record, index) : row(record, index));
+  bar?.replaceWith(shares(state.documents.find(({ sentences }) => sentences.includes(record)).sentences));
+}
+
 /** The records in the order they stand in on the page. */
 export const inOrder = () => (state.view === "text" ? [...state.records.keys()] : sorted());
 
@@ -107,14 +116,13 @@ function sorted() {
 }
 
 function tableView() {
-  const many = state.documents.length > 1;
   const body = element("tbody");
   for (const index of sorted()) {
     const record = state.records[index];
-    if (isShown(record)) body.append(row(record, index, many));
+    if (isShown(record)) body.append(row(record, index));
   }
   const head = element("tr", {}, heading("number"),
-    many ? element("th", { scope: "col" }, t("document")) : null,
+    state.documents.length > 1 ? element("th", { scope: "col" }, t("document")) : null,
     element("th", { scope: "col", class: "wide" }, t("sentence")), heading("label"), heading("probability"));
   return [element("table", {}, element("thead", {}, head), body)];
 }
@@ -126,12 +134,12 @@ function heading(key) {
   }, element("button", { type: "button", data: { sort: key } }, t(key === "label" ? "labelColumn" : key)));
 }
 
-function row(record, index, many) {
+function row(record, index) {
   const made = marked(element("tr", { data: { index }, tabindex: "-1" }), record, []);
   const p = record.probability === null ? "" : percent(record.probability);
   made.append(
     element("td", { class: "number" }, String(index + 1)),
-    ...(many ? [element("td", { class: "document" }, element("bdi", {}, record.doc_id))] : []),
+    ...(state.documents.length > 1 ? [element("td", { class: "document" }, element("bdi", {}, record.doc_id))] : []),
     element("td", { class: "wide", dir: direction(record.text), lang: "ar" }, record.text),
     element("td", { class: "name" }, element("span", { class: "tag" }, element("bdi", {}, inWords(record)))),
     element("td", { class: "number", title: likelihood(record) }, p,

@@ -152,6 +152,35 @@ def test_what_was_answered_outlives_kill_9(tmp_path):
     assert len(kept) - len(told) <= 1
 
 
+def test_a_full_disk_is_told_and_got_over(tmp_path):
+    # A file system of half a megabyte, of the test's own.
+    disk = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
+    mount = f"mount -t tmpfs -o size=512k none {tmp_path}"
+    if subprocess.run([*disk, mount], check=False, stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("a file system cannot be mounted here, not even in a name space")
+    code = (
+        "import sys, pathlib; from serving.feedback.store import *\n"
+        "folder = pathlib.Path(sys.argv[1]); filler = folder / 'filler'\n"
+        "store = open_store(f'sqlite:///{folder}/feedback.db')\n"
+        "filler.write_bytes(bytes(200_000))\n"
+        "def add(n): store.add(NewCorrection(str(n) + 'ن' * 2000, 'claim', 'other', 'm'))\n"
+        "kept = 0\n"
+        "try:\n"
+        "    while kept < 1000: add(kept); kept += 1\n"
+        "except StoreFullError: print('full')\n"
+        "assert len(list(store.corrections())) == kept > 0\n"
+        "filler.unlink(); add('again')\n"
+        "print(len(list(store.corrections())) - kept)"
+    )
+    run = subprocess.run(
+        [*disk, f'{mount} && exec "$0" -c "$1" "$2"', sys.executable, code, tmp_path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.stdout.split() == ["full", "1"], run.stderr
+
+
 def test_a_locked_database_is_an_error_and_the_store_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr("serving.feedback.store.PATIENCE", 0.1)
     store = open_store(f"sqlite:///{tmp_path / 'feedback.db'}")

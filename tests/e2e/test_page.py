@@ -1,0 +1,376 @@
+"""The page in a real browser on the real service: what a newsroom does with an article."""
+
+import csv
+import io
+import json
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from running_service import RASD, RunningService
+
+from serving.classifier import Classifier
+from serving.records import Document, sentence_record
+from serving.sentences import split_sentences
+
+ROOT = Path(__file__).parents[2]
+ARTICLE = (ROOT / "data" / "sample_article.txt").read_text(encoding="utf-8")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+LABELS = ("attack_report", "claim", "denial", "official_response", "other")
+# Long enough for a busy machine; only a failure waits for it.
+expect.set_options(timeout=60_000)
+KEY = "correct-horse-battery-staple"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("Chromium is not installed (apt-get install chromium)")
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory) -> Iterator[RunningService]:
+    with RunningService(tmp_path_factory.mktemp("service")) as running:
+        yield running
+
+
+@pytest.fixture
+def page(browser, service) -> Iterator[Page]:
+    """A fresh visit; at its end nothing may have gone wrong in it or left for elsewhere."""
+    yield from visit(browser, service, locale="en-GB")
+
+
+def visit(browser: Browser, service: RunningService, **options: object) -> Iterator[Page]:
+    context = browser.new_context(**options)
+    opened = context.new_page()
+    complaints: list[str] = []
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on(
+        "console",
+        lambda message: complaints.append(message.text) if message.type == "error" else None,
+    )
+    opened.on(
+        "request",
+        lambda request: (
+            None
+            if request.url.startswith((service.url, "blob:"))
+            else complaints.append(request.url)
+        ),
+    )
+    opened.goto(service.url)
+    yield opened
+    context.close()
+    # An answer that is not 200 is a line of the console; tests that want one check for it.
+    assert not [said for said in complaints if "Failed to load resource" not in said]
+
+
+@pytest.fixture(scope="module")
+def expected() -> list[dict[str, object]]:
+    """The records of the article, straight from the classifier."""
+    classifier = Classifier.load(threads=1)
+    sentences = split_sentences(ARTICLE)
+    answers = classifier.classify([sentence.text for sentence in sentences])
+    return [
+        sentence_record(Document("a", ARTICLE), n, sentence, answer, model=classifier.model)
+        for n, (sentence, answer) in enumerate(zip(sentences, answers, strict=True))
+    ]
+
+
+def paste(page: Page, text: str = ARTICLE) -> None:
+    page.fill("#text", text)
+    page.click("#label")
+    expect(page.locator("#results")).to_be_visible()
+    expect(page.locator("#busy")).to_be_hidden()
+
+
+def downloaded(page: Page, button: str) -> str:
+    with page.expect_download() as waiting:
+        page.click(button)
+    return waiting.value.path().read_text(encoding="utf-8")
+
+
+def without_names(text: str) -> list[dict[str, object]]:
+    rows = [json.loads(line) for line in text.splitlines()]
+    return [{name: value for name, value in row.items() if name != "doc_id"} for row in rows]
+
+
+def test_an_article_is_read_in_labels_and_words(page, expected):
+    paste(page)
+    sentences = page.locator(".sentence")
+    expect(sentences).to_have_count(len(expected))
+    assert [s.get_attribute("data-label") for s in sentences.all()] == [
+        record["label"] for record in expected
+    ]
+    expect(page.locator("article")).to_have_attribute("dir", "rtl")
+    words = page.locator(".sentence[data-label=denial] .tag").first
+    expect(words).to_contain_text("Denial")
+    for name in LABELS:
+        count = sum(record["label"] == name for record in expected)
+        expect(page.locator(f"[data-filter={name}] b")).to_have_text(str(count))
+    unsure = [str(n) for n, record in enumerate(expected) if not record["certain"]]
+    marked = page.locator(".sentence.uncertain").all()
+    assert [s.get_attribute("data-index") for s in marked] == unsure
+    # Every paragraph of the article is one here, and nothing of its text is lost.
+    assert page.locator("article p").count() == len(ARTICLE.split("\n")) - ARTICLE.endswith("\n")
+
+
+def test_the_probability_is_told_on_hover_and_to_the_keyboard(page, expected):
+    paste(page)
+    tip = page.locator("#tip")
+    page.locator(".sentence").nth(1).hover()
+    expect(tip).to_contain_text(f"{min(99, round(expected[1]['probability'] * 100))}%")
+    page.locator("#results").focus()
+    page.locator("#jsonl").focus()
+    page.keyboard.press("Tab")
+    for _ in range(2):
+        page.keyboard.press("ArrowDown")
+    expect(page.locator(".sentence.selected")).to_have_attribute("data-index", "2")
+    expect(tip).to_contain_text(f"{min(99, round(expected[2]['probability'] * 100))}%")
+    page.keyboard.press("ArrowRight")  # backwards in a text from right to left
+    expect(page.locator(".sentence.selected")).to_have_attribute("data-index", "1")
+    page.keyboard.press("n")
+    unsure = next(n for n, record in enumerate(expected) if n > 1 and not record["certain"])
+    expect(page.locator(".sentence.selected")).to_have_attribute("data-index", str(unsure))
+
+
+def test_the_filter_and_the_table(page, expected):
+    paste(page)
+    denials = sum(record["label"] == "denial" for record in expected)
+    page.click("[data-filter=denial]")
+    expect(page.locator(".sentence:not(.dimmed)")).to_have_count(denials)
+    expect(page.locator("#status")).to_contain_text(f"{denials} of {len(expected)}")
+    page.click("#as-table")
+    expect(page.locator("tbody tr")).to_have_count(denials)
+    page.click("[data-filter='']")
+    expect(page.locator("tbody tr")).to_have_count(len(expected))
+    page.click("[data-sort=probability]")
+    order = [int(row.get_attribute("data-index")) for row in page.locator("tbody tr").all()]
+    assert order == sorted(range(len(expected)), key=lambda n: expected[n]["probability"])
+    page.click("[data-filter=uncertain]")
+    expect(page.locator("tbody tr")).to_have_count(sum(not r["certain"] for r in expected))
+
+
+def test_a_correction_is_one_click_or_one_key_and_is_stored(page, service, expected, tmp_path):
+    paste(page)
+    page.locator(".sentence").nth(0).click()
+    page.fill("#annotator", "هالة")
+    page.click("[data-choice=official_response]")
+    expect(page.locator(".outcome")).to_have_text("Saved.")
+    expect(page.locator(".sentence").nth(0)).to_have_attribute("data-label", "official_response")
+    page.locator(".sentence").nth(2).click()
+    page.keyboard.press("3")
+    expect(page.locator(".outcome")).to_have_text("Saved.")
+    page.keyboard.press("5")  # thought again
+    expect(page.locator(".sentence").nth(2)).to_have_attribute("data-label", "other")
+    expect(page.locator(".outcome")).to_have_text("Saved.")
+
+    with sqlite3.connect(service.folder / "feedback.db") as database:
+        rows = database.execute(
+            "SELECT text, label, predicted, model, annotator, probabilities, revision "
+            "FROM rasd_corrections ORDER BY id"
+        ).fetchall()
+    wanted = [(0, "official_response", 1), (2, "other", 2)]
+    for row, (n, label, revision) in zip(rows, wanted, strict=True):
+        record = expected[n]
+        *texts, probabilities, times = row
+        assert texts == [record["text"], label, record["label"], record["model"], "هالة"]
+        assert json.loads(probabilities) == record["probabilities"]
+        assert times == revision
+
+    output = tmp_path / "labelled.jsonl"
+    subprocess.run([RASD, "feedback", "export", "-o", output], cwd=service.folder, check=True)
+    exported = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
+    assert [row["label"] for row in exported] == ["official_response", "other"]
+
+    records = [json.loads(line) for line in downloaded(page, "#jsonl").splitlines()]
+    assert records[0]["label"] == expected[0]["label"]
+    assert records[0]["correction"] == "official_response"
+
+
+def test_downloads_are_the_commands_own_records(page, expected):
+    paste(page)
+    wanted = [{k: v for k, v in record.items() if k != "doc_id"} for record in expected]
+    assert without_names(downloaded(page, "#jsonl")) == wanted
+    text = downloaded(page, "#csv")
+    assert text.startswith("\ufeff")
+    rows = list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline="")))
+    assert [row["text"] for row in rows] == [record["text"] for record in expected]
+    assert [row["certain"] for row in rows] == [json.dumps(r["certain"]) for r in expected]
+    assert [json.loads(row["probabilities"]) for row in rows] == [
+        record["probabilities"] for record in expected
+    ]
+
+
+def test_files_of_every_kind_stand_beside_each_other(page, tmp_path):
+    (tmp_path / "a.txt").write_text("نفت الوزارة صحة الأنباء.", encoding="utf-8-sig")
+    (tmp_path / "old.txt").write_text("نفت الوزارة صحة الأنباء.", encoding="cp1256")
+    (tmp_path / "b.jsonl").write_text(
+        json.dumps({"id": 7, "text": "🙂 تبنت الجماعة الهجوم.\nونفى الجيش ذلك."}) + "\n\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "c.csv").write_text(
+        'id,text\r\n,"قال: ""لا""،\r\nثم نفى."\r\nx,وأدان الوزير الهجوم.\r\n', encoding="utf-8"
+    )
+    names = ("a.txt", "old.txt", "b.jsonl", "c.csv")
+    page.set_input_files("#files", [tmp_path / name for name in names])
+    expect(page.locator("article h2")).to_have_text(["a.txt", "old.txt", "7", "c.csv:2", "x"])
+    expect(page.locator("#status")).to_contain_text("old.txt was read as Windows-1256")
+    rows = [json.loads(line) for line in downloaded(page, "#jsonl").splitlines()]
+    document = "🙂 تبنت الجماعة الهجوم.\nونفى الجيش ذلك."
+    of_b = [row for row in rows if row["doc_id"] == "7"]
+    assert [document[row["start"] : row["end"]] for row in of_b] == [row["text"] for row in of_b]
+    assert len(of_b) == 2
+    assert (
+        page.locator("article")
+        .nth(2)
+        .locator(".sentence")
+        .nth(1)
+        .inner_text()
+        .endswith("ونفى الجيش ذلك.")
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.jsonl", '{"text": "خبر"}\n{"text": \n', "a.jsonl, line 2"),
+        ("a.jsonl", '{"body": "خبر"}\n', "there is no field “text”"),
+        ("a.csv", 'text\n"خبر\n', "a.csv, line 2"),
+        ("a.pdf", "%PDF", "give .txt, .jsonl or .csv"),
+    ],
+)
+def test_a_wrong_file_is_told_by_line(page, tmp_path, name, content, said):
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    page.set_input_files("#files", tmp_path / name)
+    expect(page.locator("#error")).to_contain_text(said)
+
+
+def test_dropped_files_are_read(page):
+    page.evaluate(
+        """() => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File(["نفت الوزارة صحة الأنباء."], "dropped.txt"));
+            dispatchEvent(new DragEvent("dragover", {dataTransfer: transfer}));
+            dispatchEvent(new DragEvent("drop", {dataTransfer: transfer}));
+        }"""
+    )
+    expect(page.locator(".sentence")).to_have_count(1)
+    expect(page.locator("#drop")).to_be_hidden()
+
+
+def test_a_long_text_is_sent_in_pieces_and_put_together(page):
+    paragraph = "نفت الوزارة صحة الأنباء 🙂. وتبنت الجماعة الهجوم على الثكنة.\n\n"
+    text = paragraph * 500
+    paste(page, text)
+    expect(page.locator("#status")).to_contain_text("1000 sentences")
+    rows = [json.loads(line) for line in downloaded(page, "#jsonl").splitlines()]
+    assert [row["sentence"] for row in rows] == list(range(1000))
+    assert all(text[row["start"] : row["end"]] == row["text"] for row in rows)
+
+
+def test_markup_in_a_text_stays_text(page):
+    paste(page, "نفى <img src=x onerror=alert(1)> <b>الوزير</b> ذلك.")
+    expect(page.locator(".sentence")).to_contain_text("<b>الوزير</b>")
+    assert page.locator("#view img, #view b").count() == 0
+
+
+def test_the_interface_speaks_arabic_and_remembers(page):
+    paste(page)
+    page.click("#language")
+    html = page.locator("html")
+    expect(html).to_have_attribute("dir", "rtl")
+    expect(page.locator("[data-filter=denial]")).to_contain_text("نفي")
+    expect(page.locator(".sentence[data-label=denial] .tag").first).to_contain_text("نفي")
+    page.reload()
+    expect(html).to_have_attribute("lang", "ar")
+    expect(page.locator("#label")).to_have_text("صنّف الجمل")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_words_can_be_read_in_every_dress(browser, service, scheme, width):
+    size = {"width": width, "height": 844}
+    for page in visit(browser, service, locale="ar", viewport=size, color_scheme=scheme):
+        paste(page)
+        page.locator(".sentence").nth(0).click()
+        expect(page.locator("#panel")).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        # Contrast as WCAG 2.2 defines it; colours are painted to get at their numbers.
+        low = page.evaluate(
+            """() => {
+                const pen = new OffscreenCanvas(1, 1).getContext("2d", {willReadFrequently: true});
+                const mixed = (colours) => {
+                    pen.clearRect(0, 0, 1, 1);
+                    for (const c of colours) { pen.fillStyle = c; pen.fillRect(0, 0, 1, 1); }
+                    return [...pen.getImageData(0, 0, 1, 1).data].slice(0, 3);
+                };
+                const luminance = (rgb) => {
+                    const [r, g, b] = rgb.map((v) => v / 255)
+                        .map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+                    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+                };
+                const low = [];
+                for (const e of document.querySelectorAll(
+                    ".sentence, .tag, .chip, .choices button, .choices .p, .hint, h3, #label")) {
+                    const behind = [];
+                    for (let up = e; up; up = up.parentElement) {
+                        behind.unshift(getComputedStyle(up).backgroundColor);
+                    }
+                    const pair = [mixed(behind), mixed([...behind, getComputedStyle(e).color])]
+                        .map(luminance).sort((a, b) => b - a);
+                    const ratio = (pair[0] + 0.05) / (pair[1] + 0.05);
+                    if (ratio < 4.5) low.push([e.className, e.textContent.slice(0, 30), ratio]);
+                }
+                return low;
+            }"""
+        )
+        assert low == []
+
+
+def test_a_service_with_keys_asks_for_one_and_keeps_it_for_the_tab(browser, tmp_path):
+    with RunningService(tmp_path, environment={"RASD_API_KEYS": f"desk:{KEY}"}) as service:
+        for page in visit(browser, service, locale="en"):
+            dialog = page.locator("#key-dialog")
+            expect(dialog).to_be_visible()
+            page.fill("#key", "wrong")
+            page.keyboard.press("Enter")
+            expect(page.locator("#key")).to_have_value("")
+            expect(dialog).to_be_visible()
+            page.fill("#key", KEY)
+            page.keyboard.press("Enter")
+            expect(dialog).to_be_hidden()
+            paste(page, "نفت الوزارة صحة الأنباء.")
+            expect(page.locator(".sentence")).to_have_count(1)
+            assert page.evaluate("sessionStorage.getItem('rasd.key')") == KEY
+            assert KEY not in page.evaluate("JSON.stringify(localStorage)")
+
+
+def test_a_correction_that_is_not_stored_is_said_and_taken_back(browser, tmp_path):
+    with RunningService(tmp_path, config="feedback: {database: null}\n") as service:
+        for page in visit(browser, service, locale="en"):
+            paste(page, "نفت الوزارة صحة الأنباء.")
+            sentence = page.locator(".sentence")
+            before = sentence.get_attribute("data-label")
+            sentence.click()
+            page.keyboard.press("1")
+            expect(page.locator(".outcome")).to_have_text(
+                "Not saved: This service keeps no corrections."
+            )
+            expect(sentence).to_have_attribute("data-label", before)
