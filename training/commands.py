@@ -21,10 +21,17 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     train.add_argument("--out", type=Path, help="the run's folder (default: the file's `output`)")
     train.set_defaults(run=_train)
 
-    evaluate = subparsers.add_parser("evaluate", help="metrics and plots of a bundle")
+    evaluate = subparsers.add_parser(
+        "evaluate", help="figures, weak spots and plots of a bundle, alone or against another"
+    )
     evaluate.add_argument("labelled", type=Path, nargs="+", help="labelled files")
     evaluate.add_argument("--model", type=Path, help="a bundle (default: the model that ships)")
-    evaluate.add_argument("--out", type=Path, help="a folder for metrics.json and the plots")
+    evaluate.add_argument(
+        "--compare", type=Path, metavar="DIR", help="a bundle to compare it with, on the same files"
+    )
+    evaluate.add_argument(
+        "--out", type=Path, help="a folder for report.html, metrics.json and the plots"
+    )
     evaluate.set_defaults(run=_evaluate)
 
     export = subparsers.add_parser("export", help="a fine-tuned checkpoint to a bundle")
@@ -49,7 +56,9 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    _module("evaluate").evaluate(options.model, options.labelled, options.out)
+    _module("evaluate").evaluate(
+        options.model, options.labelled, options.out, compare=options.compare
+    )
     return 0
 
 

@@ -49,7 +49,8 @@ def test_train_evaluate_and_export_in_a_row(tiny_encoder, authored, tmp_path):
     run = rasd("evaluate", data, "--model", out / "bundle", "--out", tmp_path / "evaluation")
     assert run.returncode == 0, run.stderr
     names = {path.name for path in (tmp_path / "evaluation").iterdir()}
-    assert names == {"metrics.json", "confusion_matrix.png", "reliability.png"}
+    pictures = {"confusion_matrix.png", "reliability.png", "coverage.png"}
+    assert names == {"metrics.json", "report.html", *pictures}
 
     run = rasd("export", out / "checkpoint", "--out", tmp_path / "again")
     assert run.returncode == 0, run.stderr
