@@ -1,6 +1,7 @@
 """The sub-commands of the training room; their work is imported only when one runs."""
 
 import argparse
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -51,7 +52,9 @@ def _train(options: argparse.Namespace) -> int:
     config = _module("config").load_config(options.config, options.set)
     command = ["rasd", *sys.argv[1:]]
     out = options.out or config.output
-    sys.stdout.write(f"{_module('pipeline').train(config, out, command=command)}\n")
+    bundle = _module("pipeline").train(config, out, command=command)
+    if os.environ.get("RANK", "0") == "0":  # of several processes under a launcher, one speaks
+        sys.stdout.write(f"{bundle}\n")
     return 0
 
 

@@ -1,6 +1,7 @@
 """The classifier that is fine-tuned: any encoder, a pooling, one linear layer."""
 
 import inspect
+import warnings
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +14,7 @@ from transformers import (
     PretrainedConfig,
     PreTrainedModel,
 )
+from transformers.utils import logging
 
 from serving.errors import InputError
 
@@ -41,6 +43,13 @@ class SentenceClassifier(nn.Module):
         if pooling == "attention":
             self.attention = nn.Linear(width, 1, bias=False)
 
+    def checkpoint_gradients(self) -> None:
+        """Have the encoder compute activations again on the way back instead of keeping them."""
+        with warnings.catch_warnings():
+            # transformers renames the method within one major version.
+            warnings.simplefilter("ignore", FutureWarning)
+            self.encoder.gradient_checkpointing_enable({"use_reentrant": False})
+
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Return logits (batch, labels) for token ids and mask (batch, tokens)."""
         output = self.encoder(input_ids=input_ids, attention_mask=attention_mask)
@@ -65,22 +74,42 @@ class SentenceClassifier(nn.Module):
         return pooled[:, 0]
 
 
-def load_encoder(name: str | Path, *, revision: str | None = None) -> PreTrainedModel:
+def load_encoder(
+    name: str | Path, *, revision: str | None = None, dropout: float | None = None
+) -> PreTrainedModel:
     """Load a pretrained encoder (hub id or folder) in single precision.
 
-    Raises InputError when there is none to load.
+    `dropout` takes the place of every dropout probability that it was pretrained with. Raises
+    InputError when there is no encoder to load.
     """
     revision = revision or "main"
+    verbosity = logging.get_verbosity()
     try:
         config = AutoConfig.from_pretrained(name, revision=revision)
-        encoder: PreTrainedModel = AutoModel.from_pretrained(
-            name, revision=revision, dtype=torch.float32, **_without_pooler(config)
+        if dropout is not None:
+            config.update(dict.fromkeys(_dropouts(config), dropout))
+        logging.set_verbosity_error()  # its report of weights is mostly of those we leave out
+        encoder: PreTrainedModel
+        encoder, report = AutoModel.from_pretrained(
+            name,
+            config=config,
+            revision=revision,
+            dtype=torch.float32,
+            output_loading_info=True,
+            **_without_pooler(config),
         )
     except (OSError, ValueError) as error:
         raise InputError(
             f"encoder: {name} cannot be loaded: {str(error).splitlines()[0]}",
             "Name a folder with config, tokenizer and weights, or a hub id that can be reached.",
         ) from error
+    finally:
+        logging.set_verbosity(verbosity)
+    if missing := sorted(report["missing_keys"]):
+        raise InputError(
+            f"encoder: {name} lacks {len(missing):,} of its weights, such as {missing[0]}",
+            "Name an encoder whose weights are whole.",
+        )
     return encoder
 
 
@@ -88,6 +117,15 @@ def empty_encoder(config: PretrainedConfig) -> PreTrainedModel:
     """Return an encoder of the given configuration with weights yet to be loaded."""
     encoder: PreTrainedModel = AutoModel.from_config(config, **_without_pooler(config))
     return encoder
+
+
+def _dropouts(config: PretrainedConfig) -> list[str]:
+    """Return the names of a configuration's dropout probabilities, which vary with architecture."""
+    return [
+        name
+        for name, value in config.to_dict().items()
+        if "drop" in name and not name.startswith("classifier") and type(value) in (int, float)
+    ]
 
 
 def _without_pooler(config: PretrainedConfig) -> dict[str, bool]:
