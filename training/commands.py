@@ -45,6 +45,13 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     validate.add_argument("files", type=Path, nargs="+", help="any number of each")
     validate.add_argument("--labels", type=Path, help="the label scheme to check against")
+    validate.add_argument(
+        "--deep",
+        action="store_true",
+        help="find labels that are probably wrong and near-identical sentences",
+    )
+    validate.add_argument("-o", "--out", type=Path, help="with --deep: a CSV file of all findings")
+    validate.add_argument("--encoder", help="with --deep: a folder or hub id (default: compact)")
     validate.set_defaults(run=_validate)
 
 
@@ -71,6 +78,12 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _validate(options: argparse.Namespace) -> int:
+    if options.deep:
+        scheme = _module("validate").label_scheme(options.labels)
+        _module("deep").validate_deep(options.files, scheme, options.out, options.encoder)
+        return 0
+    if options.out or options.encoder:
+        raise InputError("rasd validate: -o and --encoder go with --deep", "Add --deep.")
     return int(_module("validate").validate(options.files, options.labels))
 
 

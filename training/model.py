@@ -17,6 +17,7 @@ from transformers import (
 from transformers.utils import logging
 
 from serving.errors import InputError
+from training.hub import Source, find_source
 
 Pooling = Literal["mean", "cls", "attention"]
 
@@ -74,40 +75,40 @@ class SentenceClassifier(nn.Module):
         return pooled[:, 0]
 
 
-def load_encoder(
-    name: str | Path, *, revision: str | None = None, dropout: float | None = None
-) -> PreTrainedModel:
-    """Load a pretrained encoder (hub id or folder) in single precision.
+def load_encoder(source: Source | Path, *, dropout: float | None = None) -> PreTrainedModel:
+    """Load a pretrained encoder in single precision.
 
     `dropout` takes the place of every dropout probability that it was pretrained with. Raises
     InputError when there is no encoder to load.
     """
-    revision = revision or "main"
+    if isinstance(source, Path):
+        source = find_source(source)
+    place = {"revision": source.revision, "local_files_only": source.local_files_only}
     verbosity = logging.get_verbosity()
     try:
-        config = AutoConfig.from_pretrained(name, revision=revision)
+        config = AutoConfig.from_pretrained(source.name, **place)
         if dropout is not None:
             config.update(dict.fromkeys(_dropouts(config), dropout))
         logging.set_verbosity_error()  # its report of weights is mostly of those we leave out
         encoder: PreTrainedModel
         encoder, report = AutoModel.from_pretrained(
-            name,
+            source.name,
             config=config,
-            revision=revision,
+            **place,
             dtype=torch.float32,
             output_loading_info=True,
             **_without_pooler(config),
         )
     except (OSError, ValueError) as error:
         raise InputError(
-            f"encoder: {name} cannot be loaded: {str(error).splitlines()[0]}",
+            f"encoder: {source.name} cannot be loaded: {str(error).splitlines()[0]}",
             "Name a folder with config, tokenizer and weights, or a hub id that can be reached.",
         ) from error
     finally:
         logging.set_verbosity(verbosity)
     if missing := sorted(report["missing_keys"]):
         raise InputError(
-            f"encoder: {name} lacks {len(missing):,} of its weights, such as {missing[0]}",
+            f"encoder: {source.name} lacks {len(missing):,} of its weights, such as {missing[0]}",
             "Name an encoder whose weights are whole.",
         )
     return encoder

@@ -25,6 +25,7 @@ from training.environment import environment
 from training.export import export_bundle
 from training.failures import DivergedError, memory_errors_explained
 from training.finetune import Examples, fine_tune, to_examples
+from training.hub import Source, find_source
 from training.labelled import LabelledSentence, fingerprint
 from training.model import SentenceClassifier, load_encoder
 from training.resume import claim, run_identity
@@ -51,17 +52,15 @@ def train(config: TrainConfig, out: Path, *, command: Sequence[str]) -> Path:
     if process.is_main_process:
         for warning in sides.warnings:
             sys.stderr.write(f"warning: {warning}\n")
-    source = config.encoder_to_load()
+    source = find_source(config.encoder_to_load(), config.encoder_revision)
     set_seed(config.optimisation.seed)  # for the head
     model = SentenceClassifier(
-        load_encoder(
-            source, revision=config.encoder_revision, dropout=config.model.encoder_dropout
-        ),
+        load_encoder(source, dropout=config.model.encoder_dropout),
         labels=len(scheme.names),
         pooling=config.model.pooling,
         dropout=config.model.dropout,
     )
-    tokenizer = _load_tokenizer(source, config.encoder_revision)
+    tokenizer = _load_tokenizer(source)
     examples = _examples(config, sides, scheme, tokenizer)
     provenance = _provenance(config, sides, scheme, command)
     work = out / "trainer"
@@ -117,13 +116,13 @@ def _examples(
     return Examples(rows(sides.train), rows(sides.dev), int(tokenizer.pad_token_id))
 
 
-def _load_tokenizer(source: Path | str, revision: str | None) -> PreTrainedTokenizerBase:
+def _load_tokenizer(source: Source) -> PreTrainedTokenizerBase:
     tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-        source, revision=revision or "main"
+        source.name, revision=source.revision, local_files_only=source.local_files_only
     )
     if not tokenizer.is_fast:
         raise InputError(
-            f"encoder: {source} has a tokenizer that only Python can run",
+            f"encoder: {source.name} has a tokenizer that only Python can run",
             "Use an encoder with a tokenizer.json.",
         )
     return tokenizer
