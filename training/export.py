@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from serving.arithmetic import Arithmetic
 from serving.atomic import atomic_folder
 from serving.bundle import (
     GoldenPrediction,
@@ -165,4 +166,5 @@ def _describe(folder: Path, checkpoint: Checkpoint, measured: _Measured) -> None
         for text, answer in zip(GOLDEN_SENTENCES, answers, strict=True)
         if isinstance(answer, Prediction)
     )
-    write_manifest(folder, manifest.model_copy(update={"golden_predictions": golden}))
+    stamped = {"golden_predictions": golden, "golden_arithmetic": Arithmetic.here()}
+    write_manifest(folder, manifest.model_copy(update=stamped))
