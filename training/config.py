@@ -140,6 +140,9 @@ class TrainConfig(_Section):
     )
     encoder_if_absent: str | None = Field(default=None, description="a hub id; or null")
     encoder_credit: str | None = Field(default=None, description="a sentence for the card; or null")
+    license: str | None = Field(
+        default=None, description="a licence's name on the hub, as apache-2.0; or null"
+    )
     labels: Path = Field(description="a file such as configs/labels.yaml")
     normalizer: Literal["light", "arabert"] = Field(description="light or arabert")
     max_length: int = Field(default=128, ge=8, le=512, description="a number of tokens, 8 to 512")

@@ -23,6 +23,7 @@ _FREE: dict[str, Any] = {
     "output": True,
     "name": True,
     "encoder_credit": True,
+    "license": True,
     "abstention": True,
     "export": True,
     "optimisation": {"checkpoint_steps", "report_to"},
