@@ -41,6 +41,7 @@ def test_train_evaluate_and_export_in_a_row(tiny_encoder, authored, tmp_path):
         *("train", "configs/arabert.yaml", "--out", out),
         *("--set", f"encoder={tiny_encoder}", "--set", f"data.train=[{data}]"),
         *("--set", "max_length=48", "--set", "optimisation.epochs=1"),
+        *("--set", "export.min_agreement=0.9"),
     )
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip() == str(out / "bundle")

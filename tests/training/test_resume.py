@@ -25,6 +25,7 @@ def command(tiny_run: Path, tiny_encoder: Path, out: Path) -> list[str]:
         f"encoder={tiny_encoder}",
         f"data.train=[{tiny_run.parent / 'labelled.jsonl'}]",
         "max_length=48",
+        "export.min_agreement=0.9",
         "optimisation.epochs=2",
         "optimisation.average_last=0.5",
         "data.dev_fraction=0.3",
