@@ -110,6 +110,7 @@ def embed(texts: Sequence[str], encoder: str | None = None) -> FloatArray:
     )
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = load_encoder(source).eval().to(device)
+    length = min(_MAX_LENGTH, getattr(model.config, "max_position_embeddings", _MAX_LENGTH))
     order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
     vectors = np.zeros((len(texts), model.config.hidden_size), dtype=np.float32)
     console = Console(stderr=True)
@@ -126,7 +127,7 @@ def embed(texts: Sequence[str], encoder: str | None = None) -> FloatArray:
             [texts[row] for row in rows],
             padding=True,
             truncation=True,
-            max_length=_MAX_LENGTH,
+            max_length=length,
             return_tensors="pt",
         ).to(device)
         with torch.inference_mode():
