@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from serving.arithmetic import Arithmetic
 from serving.errors import InputError
 from serving.labels import LabelScheme
 from serving.normalize import NORMALIZERS
@@ -36,7 +37,11 @@ class GoldenPrediction(_Strict):
 
 
 class Manifest(_Strict):
-    """What `bundle.json` holds. `provenance` and `metrics` inform people; nothing reads them."""
+    """What `bundle.json` holds. `provenance` and `metrics` inform people; nothing reads them.
+
+    `golden_arithmetic` is where the golden predictions were made: there they come out again bit
+    for bit. A bundle that does not say so has them within a tolerance.
+    """
 
     format: Literal[1] = 1
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -47,6 +52,7 @@ class Manifest(_Strict):
     temperature: float = Field(gt=0)
     threshold: float = Field(ge=0, le=1)
     golden_predictions: tuple[GoldenPrediction, ...]
+    golden_arithmetic: Arithmetic | None = None
     metrics: dict[str, Any]
     provenance: dict[str, Any]
     files: dict[str, str]

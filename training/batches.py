@@ -38,19 +38,26 @@ class LengthSampler(torch.utils.data.Sampler[int]):
     """Sentences of like length beside each other, batches in random order.
 
     transformers' own grouping leaves fifty batches sorted from long to short, and long sentences
-    have other labels than short ones.
+    have other labels than short ones. The order hangs on seed and epoch alone, so that a run
+    which goes on after a kill sees the sentences that it would have seen.
     """
 
     def __init__(self, lengths: Sequence[int], *, batch_size: int, seed: int) -> None:
         self.lengths = lengths
         self.batch_size = batch_size
-        self.random = np.random.default_rng(seed)
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch, counting from 0, whose order the next iteration gives."""
+        self.epoch = epoch
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def __iter__(self) -> Iterator[int]:
-        order = self.random.permutation(len(self.lengths))
+        random = np.random.default_rng((self.seed, self.epoch))
+        order = random.permutation(len(self.lengths))
         pools = _chunks(order, self.batch_size * _POOL)
         batches = [
             batch
@@ -62,7 +69,7 @@ class LengthSampler(torch.utils.data.Sampler[int]):
         # A short batch in the middle would shift every later one: it goes last.
         batches.sort(key=len, reverse=True)
         full = [batch for batch in batches if len(batch) == self.batch_size]
-        for index in self.random.permutation(len(full)):
+        for index in random.permutation(len(full)):
             yield from full[index].tolist()
         for batch in batches[len(full) :]:
             yield from batch.tolist()

@@ -1,6 +1,7 @@
 """The sub-commands of the training room; their work is imported only when one runs."""
 
 import argparse
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -21,10 +22,17 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     train.add_argument("--out", type=Path, help="the run's folder (default: the file's `output`)")
     train.set_defaults(run=_train)
 
-    evaluate = subparsers.add_parser("evaluate", help="metrics and plots of a bundle")
+    evaluate = subparsers.add_parser(
+        "evaluate", help="figures, weak spots and plots of a bundle, alone or against another"
+    )
     evaluate.add_argument("labelled", type=Path, nargs="+", help="labelled files")
     evaluate.add_argument("--model", type=Path, help="a bundle (default: the model that ships)")
-    evaluate.add_argument("--out", type=Path, help="a folder for metrics.json and the plots")
+    evaluate.add_argument(
+        "--compare", type=Path, metavar="DIR", help="a bundle to compare it with, on the same files"
+    )
+    evaluate.add_argument(
+        "--out", type=Path, help="a folder for report.html, metrics.json and the plots"
+    )
     evaluate.set_defaults(run=_evaluate)
 
     export = subparsers.add_parser("export", help="a fine-tuned checkpoint to a bundle")
@@ -37,6 +45,13 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     validate.add_argument("files", type=Path, nargs="+", help="any number of each")
     validate.add_argument("--labels", type=Path, help="the label scheme to check against")
+    validate.add_argument(
+        "--deep",
+        action="store_true",
+        help="find labels that are probably wrong and near-identical sentences",
+    )
+    validate.add_argument("-o", "--out", type=Path, help="with --deep: a CSV file of all findings")
+    validate.add_argument("--encoder", help="with --deep: a folder or hub id (default: compact)")
     validate.set_defaults(run=_validate)
 
 
@@ -44,12 +59,16 @@ def _train(options: argparse.Namespace) -> int:
     config = _module("config").load_config(options.config, options.set)
     command = ["rasd", *sys.argv[1:]]
     out = options.out or config.output
-    sys.stdout.write(f"{_module('pipeline').train(config, out, command=command)}\n")
+    bundle = _module("pipeline").train(config, out, command=command)
+    if os.environ.get("RANK", "0") == "0":  # of several processes under a launcher, one speaks
+        sys.stdout.write(f"{bundle}\n")
     return 0
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    _module("evaluate").evaluate(options.model, options.labelled, options.out)
+    _module("evaluate").evaluate(
+        options.model, options.labelled, options.out, compare=options.compare
+    )
     return 0
 
 
@@ -59,6 +78,12 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _validate(options: argparse.Namespace) -> int:
+    if options.deep:
+        scheme = _module("validate").label_scheme(options.labels)
+        _module("deep").validate_deep(options.files, scheme, options.out, options.encoder)
+        return 0
+    if options.out or options.encoder:
+        raise InputError("rasd validate: -o and --encoder go with --deep", "Add --deep.")
     return int(_module("validate").validate(options.files, options.labels))
 
 

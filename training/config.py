@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from serving.config_file import Key, Section, checked, read_yaml
 from serving.errors import InputError
@@ -20,6 +20,7 @@ _PATHS: tuple[Key, ...] = (
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class DataConfig(Section):
@@ -47,6 +48,9 @@ class ModelConfig(Section):
         default="mean", description="mean, cls or attention"
     )
     dropout: float = Field(default=0.1, ge=0, lt=1, description="a probability under 1")
+    encoder_dropout: float | None = Field(
+        default=None, ge=0, lt=1, description="a probability under 1; or null for the encoder's own"
+    )
 
 
 class OptimisationConfig(Section):
@@ -54,28 +58,48 @@ class OptimisationConfig(Section):
 
     learning_rate: float = Field(gt=0, le=0.1, description="a rate above 0 and up to 0.1")
     epochs: int = Field(default=3, ge=1, le=1000, description="a number of passes, 1 to 1000")
+    early_stopping: int | None = Field(
+        default=None, ge=1, description="a number of epochs, 1 or more; or null"
+    )
     batch_size: int = Field(
         default=32, ge=1, le=4096, description="a number of sentences, 1 to 4096"
     )
     gradient_accumulation: int = Field(
         default=1, ge=1, description="a number of batches, 1 or more"
     )
+    gradient_checkpointing: bool = Field(default=False, description="true or false")
     head_learning_rate_factor: float = Field(
         default=5.0, gt=0, le=1000, description="a multiple of the encoder's rate, above 0"
     )
     layer_decay: float = Field(
         default=1.0, gt=0, le=1, description="a share of the next layer's rate, above 0 and up to 1"
     )
-    warmup_ratio: Share = Field(default=0.1, description="a share of the steps, 0 to 1")
+    warmup_ratio: float = Field(
+        default=0.1, ge=0, lt=1, description="a share of the steps, under 1"
+    )
     weight_decay: Share = Field(default=0.01, description="a number from 0 to 1")
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="a share under 1")
     class_weight_power: Share = Field(default=0.5, description="a power, 0 to 1")
     max_grad_norm: float = Field(default=1.0, gt=0, description="a norm above 0")
     average_last: Share = Field(default=0.0, description="a share of the steps, 0 to 1; 0 is off")
-    seed: int = Field(default=1, ge=0, lt=2**32, description="a whole number, 0 or more")
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        default="auto", description="auto, fp32 or bf16"
+    seed: Seed = Field(default=1, description="a whole number, 0 or more")
+    seeds: tuple[Seed, ...] = Field(
+        default=(), description="a list of different whole numbers; or [] for `seed` alone"
     )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        default="auto", description="auto, fp32, bf16 or fp16"
+    )
+    checkpoint_steps: int = Field(default=200, ge=1, description="a number of steps, 1 or more")
+    report_to: tuple[str, ...] = Field(
+        default=(), description="a list of trackers such as tensorboard or mlflow; or []"
+    )
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_differ(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("the same seed twice is the same training twice")
+        return seeds
 
 
 class AbstentionConfig(Section):
@@ -107,6 +131,9 @@ class TrainConfig(Section):
     )
     encoder_if_absent: str | None = Field(default=None, description="a hub id; or null")
     encoder_credit: str | None = Field(default=None, description="a sentence for the card; or null")
+    license: str | None = Field(
+        default=None, description="a licence's name on the hub, as apache-2.0; or null"
+    )
     labels: Path = Field(description="a file such as configs/labels.yaml")
     normalizer: Literal["light", "arabert"] = Field(description="light or arabert")
     max_length: int = Field(default=128, ge=8, le=512, description="a number of tokens, 8 to 512")

@@ -4,12 +4,13 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from serving.arithmetic import Arithmetic
 from serving.atomic import atomic_folder
 from serving.bundle import (
     GoldenPrediction,
@@ -23,6 +24,7 @@ from serving.errors import RasdError
 from serving.normalize import GOLDEN_INPUTS, NORMALIZERS
 from serving.onnx_model import FloatArray, OnnxModel, load_tokenizer, tokenize
 from serving.records import Prediction
+from training.bootstrap import bootstrap
 from training.calibration import IntArray, fit_temperature, fit_threshold
 from training.card import write_card
 from training.checkpoint import HELD_OUT, Checkpoint, load_checkpoint
@@ -122,6 +124,7 @@ def _measure(
             {"coverage": point.coverage, "accuracy": point.accuracy}
             for point in coverage_accuracy(labels, probabilities)
         ],
+        "intervals": asdict(bootstrap(labels, probabilities, names)),
         "before_calibration": {"ece": before.ece, "nll": before.nll},
         "fp32": {"macro_f1": full.macro_f1, "accuracy": full.accuracy},
         "int8_agreement": agreement,
@@ -151,6 +154,7 @@ def _describe(folder: Path, checkpoint: Checkpoint, measured: _Measured) -> None
         temperature=measured.temperature,
         threshold=measured.threshold,
         golden_predictions=(),
+        golden_arithmetic=Arithmetic.here(),
         metrics=measured.metrics,
         provenance=settings.provenance,
         files={},

@@ -5,7 +5,7 @@ import json
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from serving.labels import LabelScheme
 from serving.problems import Problem, did_you_mean, refusal
 from training.formats import Row, read_rows
+
+_LONGEST_COLUMN = 60  # characters; what is longer is a text, not a kind of sentence
 
 Normalize = Callable[[str], str]
 Conflicts = Literal["stop", "drop", "first", "majority"]
@@ -44,7 +46,8 @@ class LabelledSentence:
     """A sentence, its label and where they stand.
 
     `sure` is false when the annotator found another label nearly as good. `split` is the side
-    that the file asks for, if it does. `place` names file and line.
+    that the file asks for, if it does. `place` names file and line. `columns` are the file's
+    further fields that hold a short string, by their names.
     """
 
     text: str
@@ -57,6 +60,7 @@ class LabelledSentence:
     file: Path
     line: int
     place: str
+    columns: dict[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +153,16 @@ def _check_fields(row: Row, scheme: LabelScheme) -> LabelledSentence | list[Prob
         return list(problems.values())
     if fields.label not in scheme.names:
         return [_label_problem(row, fields.label, scheme)]
-    return LabelledSentence(**fields.model_dump(), file=row.file, line=row.line, place=row.place)
+    columns = {
+        name: value
+        for name, value in row.fields.items()
+        if name not in _Fields.model_fields
+        and isinstance(value, str)
+        and 0 < len(value) <= _LONGEST_COLUMN
+    }
+    return LabelledSentence(
+        **fields.model_dump(), file=row.file, line=row.line, place=row.place, columns=columns
+    )
 
 
 def _label_problem(row: Row, label: str, scheme: LabelScheme) -> Problem:

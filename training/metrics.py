@@ -9,6 +9,7 @@ import numpy as np
 from training.calibration import FloatArray, IntArray, fit_threshold
 
 COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.5)
+BINS = 15  # of a reliability diagram
 
 # The log of a probability that single precision has rounded to 0 would be infinite.
 _SMALLEST = 1e-12
@@ -77,8 +78,7 @@ def classification_metrics(
 ) -> Metrics:
     """Compare probabilities (n, k) with true label numbers (n,), n > 0; `names` has length k."""
     predicted = probabilities.argmax(axis=1)
-    confusion = np.zeros((len(names), len(names)), dtype=np.int64)
-    np.add.at(confusion, (labels, predicted), 1)
+    confusion = confusion_matrix(labels, predicted, len(names))
     by_label = _label_metrics(confusion, names)
 
     exact = probabilities.astype(np.float64)
@@ -96,8 +96,15 @@ def classification_metrics(
     )
 
 
+def confusion_matrix(labels: IntArray, predicted: IntArray, size: int) -> IntArray:
+    """Count the sentences by true and predicted label number, as (size, size)."""
+    confusion = np.zeros((size, size), dtype=np.int64)
+    np.add.at(confusion, (labels, predicted), 1)
+    return confusion
+
+
 def reliability(
-    labels: IntArray, probabilities: FloatArray, bins: int = 15
+    labels: IntArray, probabilities: FloatArray, bins: int = BINS
 ) -> tuple[ReliabilityBin, ...]:
     """Return the points of the reliability diagram: equal-width bins of the top probability.
 
@@ -105,7 +112,7 @@ def reliability(
     """
     confidence = probabilities.max(axis=1).astype(np.float64)
     correct = probabilities.argmax(axis=1) == labels
-    number = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    number = bin_numbers(probabilities, bins)
     return tuple(
         ReliabilityBin(
             lower=int(i) / bins,
@@ -116,6 +123,13 @@ def reliability(
         )
         for i in np.unique(number)
     )
+
+
+def bin_numbers(probabilities: FloatArray, bins: int = BINS) -> IntArray:
+    """Return the number, from 0, of the equal-width bin that each top probability lies in."""
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    number: IntArray = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    return number
 
 
 def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:

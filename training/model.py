@@ -1,6 +1,7 @@
 """The classifier that is fine-tuned: any encoder, a pooling, one linear layer."""
 
 import inspect
+import warnings
 from pathlib import Path
 from typing import Literal
 
@@ -13,8 +14,10 @@ from transformers import (
     PretrainedConfig,
     PreTrainedModel,
 )
+from transformers.utils import logging
 
 from serving.errors import InputError
+from training.hub import Source, find_source
 
 Pooling = Literal["mean", "cls", "attention"]
 
@@ -41,6 +44,13 @@ class SentenceClassifier(nn.Module):
         if pooling == "attention":
             self.attention = nn.Linear(width, 1, bias=False)
 
+    def checkpoint_gradients(self) -> None:
+        """Have the encoder compute activations again on the way back instead of keeping them."""
+        with warnings.catch_warnings():
+            # transformers renames the method within one major version.
+            warnings.simplefilter("ignore", FutureWarning)
+            self.encoder.gradient_checkpointing_enable({"use_reentrant": False})
+
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Return logits (batch, labels) for token ids and mask (batch, tokens)."""
         output = self.encoder(input_ids=input_ids, attention_mask=attention_mask)
@@ -65,22 +75,42 @@ class SentenceClassifier(nn.Module):
         return pooled[:, 0]
 
 
-def load_encoder(name: str | Path, *, revision: str | None = None) -> PreTrainedModel:
-    """Load a pretrained encoder (hub id or folder) in single precision.
+def load_encoder(source: Source | Path, *, dropout: float | None = None) -> PreTrainedModel:
+    """Load a pretrained encoder in single precision.
 
-    Raises InputError when there is none to load.
+    `dropout` takes the place of every dropout probability that it was pretrained with. Raises
+    InputError when there is no encoder to load.
     """
-    revision = revision or "main"
+    if isinstance(source, Path):
+        source = find_source(source)
+    place = {"revision": source.revision, "local_files_only": source.local_files_only}
+    verbosity = logging.get_verbosity()
     try:
-        config = AutoConfig.from_pretrained(name, revision=revision)
-        encoder: PreTrainedModel = AutoModel.from_pretrained(
-            name, revision=revision, dtype=torch.float32, **_without_pooler(config)
+        config = AutoConfig.from_pretrained(source.name, **place)
+        if dropout is not None:
+            config.update(dict.fromkeys(_dropouts(config), dropout))
+        logging.set_verbosity_error()  # its report of weights is mostly of those we leave out
+        encoder: PreTrainedModel
+        encoder, report = AutoModel.from_pretrained(
+            source.name,
+            config=config,
+            **place,
+            dtype=torch.float32,
+            output_loading_info=True,
+            **_without_pooler(config),
         )
     except (OSError, ValueError) as error:
         raise InputError(
-            f"encoder: {name} cannot be loaded: {str(error).splitlines()[0]}",
+            f"encoder: {source.name} cannot be loaded: {str(error).splitlines()[0]}",
             "Name a folder with config, tokenizer and weights, or a hub id that can be reached.",
         ) from error
+    finally:
+        logging.set_verbosity(verbosity)
+    if missing := sorted(report["missing_keys"]):
+        raise InputError(
+            f"encoder: {source.name} lacks {len(missing):,} of its weights, such as {missing[0]}",
+            "Name an encoder whose weights are whole.",
+        )
     return encoder
 
 
@@ -88,6 +118,15 @@ def empty_encoder(config: PretrainedConfig) -> PreTrainedModel:
     """Return an encoder of the given configuration with weights yet to be loaded."""
     encoder: PreTrainedModel = AutoModel.from_config(config, **_without_pooler(config))
     return encoder
+
+
+def _dropouts(config: PretrainedConfig) -> list[str]:
+    """Return the names of a configuration's dropout probabilities, which vary with architecture."""
+    return [
+        name
+        for name, value in config.to_dict().items()
+        if "drop" in name and not name.startswith("classifier") and type(value) in (int, float)
+    ]
 
 
 def _without_pooler(config: PretrainedConfig) -> dict[str, bool]:

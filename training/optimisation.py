@@ -1,8 +1,12 @@
 """How the weights move: learning rates by depth, and the mean of the last steps."""
 
 import re
+from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -10,6 +14,7 @@ from training.config import OptimisationConfig
 
 # Weights are averaged over the last steps, one step in this many.
 _AVERAGE_EVERY = 10
+_AVERAGE = "average.safetensors"
 
 
 def parameter_groups(model: nn.Module, step: OptimisationConfig) -> list[dict[str, Any]]:
@@ -45,12 +50,12 @@ def _depth(name: str) -> int | None:
 
 
 class WeightAverage(TrainerCallback):
-    """The running mean of the weights from `first_step` on (Izmailov et al. 2018)."""
+    """The running mean of the weights of the last steps (Izmailov et al. 2018)."""
 
-    def __init__(self, first_step: int) -> None:
-        """Start averaging after `first_step` optimisation steps."""
-        self.first_step = first_step
+    def __init__(self, share: float) -> None:
+        """Average over the last `share` (0 to 1) of the steps; 0 never averages."""
         self.weights: dict[str, Tensor] | None = None
+        self._share = share
         self._count = 0
 
     def on_step_end(
@@ -62,7 +67,8 @@ class WeightAverage(TrainerCallback):
         **_: Any,
     ) -> None:
         """Take the step's weights into the mean."""
-        if state.global_step <= self.first_step or state.global_step % _AVERAGE_EVERY:
+        first = int(state.max_steps * (1 - self._share))
+        if state.global_step <= first or state.global_step % _AVERAGE_EVERY:
             return
         self._count += 1
         current = model.state_dict()
@@ -72,3 +78,16 @@ class WeightAverage(TrainerCallback):
         for name, value in current.items():
             if value.is_floating_point():
                 self.weights[name] += (value - self.weights[name]) / self._count
+
+    def save(self, checkpoint: Path) -> None:
+        """Write the mean so far, if there is one, into a checkpoint's folder."""
+        if self.weights is not None:
+            save_file(self.weights, checkpoint / _AVERAGE, metadata={"count": str(self._count)})
+
+    def restore(self, checkpoint: Path, device: torch.device) -> None:
+        """Take up the mean that `save` wrote, if there was one."""
+        if not (checkpoint / _AVERAGE).is_file():
+            return
+        with safe_open(checkpoint / _AVERAGE, framework="pt", device=str(device)) as file:
+            self._count = int(file.metadata()["count"])
+            self.weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

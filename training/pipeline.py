@@ -3,10 +3,14 @@
 import shlex
 import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+from accelerate import PartialState
+from datasets import Dataset
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, set_seed
 from transformers.utils import logging
 
@@ -14,60 +18,68 @@ from serving.atomic import atomic_folder
 from serving.errors import InputError
 from serving.labels import LabelScheme
 from serving.normalize import NORMALIZERS
-from serving.onnx_model import TokenIds, load_tokenizer, tokenize
+from serving.onnx_model import load_tokenizer, tokenize
 from training.checkpoint import Checkpoint, CheckpointSettings, save_checkpoint
 from training.config import TrainConfig
 from training.environment import environment
 from training.export import export_bundle
-from training.finetune import FineTuned, fine_tune
+from training.failures import DivergedError, memory_errors_explained
+from training.finetune import Examples, fine_tune, to_examples
+from training.hub import Source, find_source
 from training.labelled import LabelledSentence, fingerprint
 from training.model import SentenceClassifier, load_encoder
+from training.resume import claim, run_identity
 from training.splits import Sides, read_sides
+from training.trainer import check_hardware_and_trackers
 
 
 def train(config: TrainConfig, out: Path, *, command: Sequence[str]) -> Path:
     """Fine-tune, export and calibrate as `config` says; return the bundle's folder in `out`.
 
-    `out` gets `checkpoint/` (for `rasd export`) and `bundle/`, each whole or not at all. `command`
-    is what a person typed, kept with the model.
+    `out` gets `checkpoint/` (for `rasd export`) and `bundle/`, each whole or not at all; until
+    then `trainer/`, from which the same call goes on after a kill. `command` is what a person
+    typed, kept with the model. Under accelerate's launcher every process calls this, and the
+    first one alone writes.
     """
+    process = PartialState(cpu=not torch.cuda.is_available())
     progress = sys.stderr.isatty()
     if not progress:
         logging.disable_progress_bar()
+    check_hardware_and_trackers(config.optimisation)
     scheme = LabelScheme.read(config.labels)
     normalize = NORMALIZERS[config.normalizer].apply
     sides = read_sides(config, scheme, normalize)
-    for warning in sides.warnings:
-        sys.stderr.write(f"warning: {warning}\n")
-    set_seed(config.optimisation.seed)
-    source = config.encoder_to_load()
-    encoder = load_encoder(source, revision=config.encoder_revision)
-    tokenizer = _load_tokenizer(source, config.encoder_revision)
+    if process.is_main_process:
+        for warning in sides.warnings:
+            sys.stderr.write(f"warning: {warning}\n")
+    source = find_source(config.encoder_to_load(), config.encoder_revision)
+    set_seed(config.optimisation.seed)  # for the head
     model = SentenceClassifier(
-        encoder,
+        load_encoder(source, dropout=config.model.encoder_dropout),
         labels=len(scheme.names),
         pooling=config.model.pooling,
         dropout=config.model.dropout,
     )
+    tokenizer = _load_tokenizer(source)
+    examples = _examples(config, sides, scheme, tokenizer)
+    provenance = _provenance(config, sides, scheme, command)
     work = out / "trainer"
-    tokenizer.save_pretrained(work)
-    fast = load_tokenizer(work / "tokenizer.json", max_length=config.max_length)
+    if process.is_main_process:
+        identity = run_identity(config, data=provenance["data"], processes=process.num_processes)
+        if claim(work, identity):
+            sys.stderr.write(f"{work}: going on with the unfinished run\n")
+    process.wait_for_everyone()
+    try:
+        with memory_errors_explained(config):
+            result = fine_tune(model, examples, config, work, progress=progress)
+    except DivergedError:
+        # Going on from its checkpoints would diverge again.
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    if not process.is_main_process:
+        return out / "bundle"
 
-    def tokens(sentences: Sequence[LabelledSentence]) -> list[TokenIds]:
-        return tokenize(fast, [normalize(sentence.text) for sentence in sentences])
-
-    result = fine_tune(
-        model,
-        sides.train,
-        tokens(sides.train),
-        sides.dev,
-        tokens(sides.dev),
-        config=config,
-        names=scheme.names,
-        padding_id=int(tokenizer.pad_token_id),
-        folder=work,
-        progress=progress,
-    )
+    seen = {"history": result.history, "kept": result.kept, "seeds": result.seeds}
     settings = CheckpointSettings(
         name=config.name,
         scheme=scheme,
@@ -78,33 +90,46 @@ def train(config: TrainConfig, out: Path, *, command: Sequence[str]) -> Path:
         coverage=config.abstention.coverage,
         min_agreement=config.export.min_agreement,
         max_logit_difference=config.export.max_logit_difference,
-        provenance=_provenance(config, sides, result, scheme, command),
+        provenance=provenance | seen | {"environment": environment()},
     )
     with atomic_folder(out / "checkpoint") as folder:
-        save_checkpoint(folder, model, settings, tokenizer=tokenizer, held_out=sides.dev)
+        save_checkpoint(folder, result.model, settings, tokenizer=tokenizer, held_out=sides.dev)
+    checkpoint = Checkpoint(out / "checkpoint", settings, result.model)
+    bundle = export_bundle(checkpoint, sides.dev, out / "bundle")
     shutil.rmtree(work)
-    checkpoint = Checkpoint(out / "checkpoint", settings, model)
-    return export_bundle(checkpoint, sides.dev, out / "bundle")
+    return bundle
 
 
-def _load_tokenizer(source: Path | str, revision: str | None) -> PreTrainedTokenizerBase:
+def _examples(
+    config: TrainConfig, sides: Sides, scheme: LabelScheme, tokenizer: PreTrainedTokenizerBase
+) -> Examples:
+    """Tokenise both sides with the tokenizer that serving uses."""
+    normalize = NORMALIZERS[config.normalizer].apply
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer.save_pretrained(folder)
+        fast = load_tokenizer(Path(folder) / "tokenizer.json", max_length=config.max_length)
+
+    def rows(sentences: Sequence[LabelledSentence]) -> Dataset:
+        tokens = tokenize(fast, [normalize(sentence.text) for sentence in sentences])
+        return to_examples(sentences, tokens, config, scheme.names)
+
+    return Examples(rows(sides.train), rows(sides.dev), int(tokenizer.pad_token_id))
+
+
+def _load_tokenizer(source: Source) -> PreTrainedTokenizerBase:
     tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-        source, revision=revision or "main"
+        source.name, revision=source.revision, local_files_only=source.local_files_only
     )
     if not tokenizer.is_fast:
         raise InputError(
-            f"encoder: {source} has a tokenizer that only Python can run",
+            f"encoder: {source.name} has a tokenizer that only Python can run",
             "Use an encoder with a tokenizer.json.",
         )
     return tokenizer
 
 
 def _provenance(
-    config: TrainConfig,
-    sides: Sides,
-    result: FineTuned,
-    scheme: LabelScheme,
-    command: Sequence[str],
+    config: TrainConfig, sides: Sides, scheme: LabelScheme, command: Sequence[str]
 ) -> dict[str, Any]:
     """Return what it takes to make this model again.
 
@@ -126,9 +151,6 @@ def _provenance(
             }
             for side, sentences in (("train", sides.train), ("held_out", sides.dev))
         },
-        "history": result.history,
-        "kept": result.kept,
-        "environment": environment(),
     }
 
 

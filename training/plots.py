@@ -1,30 +1,50 @@
-"""The pictures of an evaluation: confusion matrix and reliability diagram, as PNG files.
+"""The pictures of an evaluation: confusion matrix, reliability diagram, coverage curve.
 
 They must survive a black-and-white print: every number is written out, text takes its colour from
-the shade behind it, and what is told apart by hue differs in lightness too.
+the shade behind it, and what is told apart by hue differs in marker, line or lightness too.
 """
 
+import io
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
 from serving.labels import LabelScheme
 from training.calibration import FloatArray, IntArray
-from training.metrics import ReliabilityBin, expected_calibration_error
+from training.metrics import CoveragePoint, ReliabilityBin, expected_calibration_error
 
 _DPI = 160
 _DARK, _LIGHT, _WARM = "#12406b", "#a9c4dd", "#d55e00"
 
 
-def draw_confusion(
-    confusion: Sequence[Sequence[int]], scheme: LabelScheme, path: Path, *, title: str
-) -> None:
-    """Write the matrix (rows true, columns predicted) to `path`, shaded by share of its row."""
+def png(figure: Figure) -> bytes:
+    """Return the picture as a PNG file."""
+    stream = io.BytesIO()
+    figure.savefig(stream, dpi=_DPI, format="png")
+    return stream.getvalue()
+
+
+def svg(figure: Figure) -> bytes:
+    """Return the picture as an SVG file: the same bytes for the same picture.
+
+    Its letters are drawn as shapes, so that Arabic looks right where no font has it.
+    """
+    stream = io.BytesIO()
+    with rc_context({"svg.hashsalt": "rasd", "svg.fonttype": "path"}):
+        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+    return stream.getvalue()
+
+
+def confusion_figure(
+    confusion: Sequence[Sequence[int]], scheme: LabelScheme, *, title: str
+) -> Figure:
+    """Draw the matrix (rows true, columns predicted), shaded by share of its row."""
     counts = np.asarray(confusion, dtype=np.int64)
     totals = counts.sum(axis=1)
     shares = counts / np.maximum(totals, 1)[:, None]
@@ -61,82 +81,127 @@ def draw_confusion(
     bar = figure.colorbar(image, ax=axes, format=PercentFormatter(1, decimals=0), pad=0.02)
     bar.set_label("share of the true label's sentences")
     bar.outline.set_visible(False)
-    figure.savefig(path, dpi=_DPI, format="png")
+    return figure
 
 
-def draw_reliability(bins: Sequence[ReliabilityBin], path: Path, *, title: str) -> None:
-    """Write the reliability diagram and, under it, the histogram of the probabilities."""
+def reliability_figure(
+    after: Sequence[ReliabilityBin],
+    before: Sequence[ReliabilityBin],
+    temperature: float,
+    *,
+    title: str,
+) -> Figure:
+    """Draw accuracy against probability, and under it how often each probability is given.
+
+    `after` is the model at its temperature, `before` the same model at temperature 1.
+    """
     figure = Figure(figsize=(6.4, 7.4), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    _draw_gaps(above, bins)
-    error = expected_calibration_error(bins)
-    above.set_title(_wrapped(f"{title}\nexpected calibration error {error:.3f}"), pad=10)
-
-    columns = below.bar(
-        [item.lower for item in bins],
-        [item.count for item in bins],
-        width=[item.upper - item.lower for item in bins],
-        align="edge",
-        color=_LIGHT,
-        edgecolor=_DARK,
+    above.plot([0, 1], [0, 1], color="black", linestyle="--", linewidth=1, label="perfect")
+    above.plot(
+        [item.confidence for item in before],
+        [item.accuracy for item in before],
+        color=_WARM,
+        linestyle=":",
+        marker="o",
+        markerfacecolor="white",
+        label=f"before: temperature 1, ECE {expected_calibration_error(before):.3f}",
     )
+    accuracy = np.array([item.accuracy for item in after])
+    above.errorbar(
+        [item.confidence for item in after],
+        accuracy,
+        yerr=_wilson(accuracy, np.array([item.count for item in after])),
+        color=_DARK,
+        marker="s",
+        elinewidth=0.8,
+        capsize=3,
+        label=f"after: temperature {temperature:.2f}, ECE {expected_calibration_error(after):.3f}, "
+        "with 95% intervals",
+    )
+    above.set_ylim(-0.03, 1.03)
+    above.set_ylabel("Share that is right")
+    above.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    above.set_title(_wrapped(title), pad=10)
+
+    # Side by side within each bin: neither hides the other.
+    columns = _histogram(below, after, 0, facecolor=_LIGHT, edgecolor=_DARK)
+    _histogram(below, before, 0.5, facecolor="none", edgecolor=_WARM, hatch="//////")
     below.bar_label(columns, fmt=_short, fontsize=7, padding=2)
     below.margins(y=0.15)
     below.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     below.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    below.set_ylabel("Sentences")
+    below.set_ylabel("Sentences\n(hatched: before)")
     below.set_xlabel("Probability of the predicted label")
-    below.set_xlim(0, 1)
+    below.set_xlim(-0.02, 1.02)
     below.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    for axes in (above, below):
+    _plain(above, below)
+    figure.legend(loc="outside lower center", ncols=1, frameon=False)  # hides nothing there
+    return figure
+
+
+def coverage_figure(
+    curve: Sequence[CoveragePoint], certain: CoveragePoint, *, title: str
+) -> Figure:
+    """Draw the accuracy of the most certain sentences against their share of all.
+
+    `certain` is what the bundle's own threshold leaves.
+    """
+    figure = Figure(figsize=(6.4, 4.6), layout="constrained")
+    axes = figure.subplots()
+    points = [(point.coverage, point.accuracy) for point in curve if point.accuracy is not None]
+    axes.plot(
+        [coverage for coverage, _ in points],
+        [accuracy for _, accuracy in points],
+        color=_DARK,
+        marker=".",
+        label="the most certain sentences",
+    )
+    if certain.accuracy is not None:
+        axes.plot(
+            certain.coverage,
+            certain.accuracy,
+            linestyle="none",
+            marker="D",
+            markersize=10,
+            markerfacecolor="white",
+            markeredgecolor=_WARM,
+            markeredgewidth=2,
+            label=f"the bundle's threshold {certain.threshold:.3f}: "
+            f"{certain.coverage:.1%} answered, {certain.accuracy:.1%} right",
+        )
+    axes.set_xlim(0, 1.02)
+    axes.set_xlabel("Share of the sentences that is answered")
+    axes.set_ylabel("Share of the answers that is right")
+    axes.yaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.set_title(_wrapped(title), pad=10)
+    _plain(axes)
+    figure.legend(loc="outside lower center", frameon=False)
+    return figure
+
+
+def _histogram(
+    axes: Axes, bins: Sequence[ReliabilityBin], offset: float, **style: str
+) -> BarContainer:
+    """Draw a bar of half its bin's width, `offset` (0 to 0.5) of that width from its left."""
+    width = np.array([item.upper - item.lower for item in bins])
+    return axes.bar(
+        np.array([item.lower for item in bins]) + offset * width,
+        [item.count for item in bins],
+        width=width / 2,
+        align="edge",
+        **style,
+    )
+
+
+def _plain(*every: Axes) -> None:
+    """Leave out the lines that hold nothing."""
+    for axes in every:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(color="#dddddd", linewidth=0.6)
         axes.set_axisbelow(True)
-    figure.legend(loc="outside lower center", ncols=2, frameon=False)  # hides no bar there
-    figure.savefig(path, dpi=_DPI, format="png")
-
-
-def _draw_gaps(axes: Axes, bins: Sequence[ReliabilityBin]) -> None:
-    """Draw each bin's accuracy as a bar, and the gap between it and the mean probability."""
-    width = [item.upper - item.lower for item in bins]
-    left = [item.lower for item in bins]
-    accuracy = np.array([item.accuracy for item in bins])
-    confidence = np.array([item.confidence for item in bins])
-    axes.bar(
-        left,
-        accuracy,
-        width=width,
-        align="edge",
-        color=_LIGHT,
-        edgecolor=_DARK,
-        label="accuracy",
-    )
-    axes.bar(
-        left,
-        confidence - accuracy,
-        bottom=accuracy,
-        width=width,
-        align="edge",
-        facecolor="none",
-        edgecolor=_WARM,
-        hatch="////",
-        linewidth=0.8,
-        label="gap to the mean probability",
-    )
-    axes.errorbar(
-        [(item.lower + item.upper) / 2 for item in bins],
-        accuracy,
-        yerr=_wilson(accuracy, np.array([item.count for item in bins])),
-        fmt="none",
-        ecolor="black",
-        elinewidth=1,
-        capsize=3,
-        label="95% interval of the accuracy",
-    )
-    axes.plot([0, 1], [0, 1], color="black", linestyle="--", linewidth=1, label="perfect")
-    axes.set_ylim(0, 1)
-    axes.set_ylabel("Share that is right")
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
 
 
 def _wilson(share: FloatArray, count: IntArray) -> FloatArray:

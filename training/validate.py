@@ -47,7 +47,7 @@ def _check(path: Path, labels: Path | None) -> tuple[str, list[str]]:
         return _check_bundle(path)
     if path.suffix.lower() in {".yaml", ".yml"}:
         return _check_yaml(path)
-    data = read_labelled([path], _scheme(labels), NORMALIZERS["light"].apply)
+    data = read_labelled([path], label_scheme(labels), NORMALIZERS["light"].apply)
     counts = ", ".join(f"{name} {count:,}" for name, count in data.counts.items())
     return f"{len(data.sentences):,} sentences, {counts}", data.warnings
 
@@ -82,7 +82,8 @@ def _is_label_scheme(path: Path) -> bool:
     return isinstance(values, dict) and isinstance(values.get("labels"), list)
 
 
-def _scheme(labels: Path | None) -> LabelScheme:
+def label_scheme(labels: Path | None) -> LabelScheme:
+    """Return the scheme of the file `labels`, else configs/labels.yaml's, else the model's."""
     if labels is not None:
         return LabelScheme.read(labels)
     if LABELS.is_file():

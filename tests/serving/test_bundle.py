@@ -5,8 +5,10 @@ import shutil
 
 import pytest
 
+from serving.arithmetic import Arithmetic
 from serving.bundle import MANIFEST, Bundle, shipped_model
 from serving.classifier import Classifier
+from serving.cpu import cpu_flags
 from serving.errors import InputError
 
 
@@ -92,3 +94,50 @@ def test_a_bundle_that_scores_otherwise_is_refused(copy):
     golden[0]["probabilities"] = golden[0]["probabilities"][::-1]
     change_manifest(copy, golden_predictions=golden)
     assert golden[0]["text"] in refused(copy).problem
+
+
+def golden_here(folder, nudge=0.0, **arithmetic):
+    """Stamp the bundle with what it says on this machine, one probability off by `nudge`."""
+    answers = Classifier.load(folder).classify([g.text for g in golden_of(folder)])
+    probabilities = [list(answer.probabilities.values()) for answer in answers]
+    probabilities[0][0] += nudge
+    golden = [
+        {"text": item.text, "probabilities": row}
+        for item, row in zip(golden_of(folder), probabilities, strict=True)
+    ]
+    stamp = Arithmetic.here().model_dump() | arithmetic
+    change_manifest(folder, golden_predictions=golden, golden_arithmetic=stamp)
+
+
+def golden_of(folder):
+    return Bundle.load(folder).manifest.golden_predictions
+
+
+def test_golden_predictions_come_out_again_bit_for_bit_on_any_number_of_threads(copy):
+    golden_here(copy)
+    for threads in (1, 2):
+        Classifier.load(copy, threads=threads)
+
+
+@pytest.mark.skipif(not cpu_flags(), reason="the processor's flags cannot be read here")
+def test_the_least_difference_is_refused_on_the_machine_that_made_the_bundle(copy):
+    golden_here(copy, nudge=1e-7)
+    assert "bit for bit" in refused(copy).problem
+
+
+@pytest.mark.parametrize(
+    "elsewhere", [{"cpu_flags": ["i8mm"]}, {"cpu_flags": []}, {"onnxruntime": "0"}, {"numpy": "0"}]
+)
+def test_a_small_difference_is_let_pass_on_another_machine(copy, elsewhere):
+    golden_here(copy, nudge=1e-3, **elsewhere)
+    Classifier.load(copy)
+
+
+def test_a_large_difference_is_refused_on_any_machine(copy):
+    golden_here(copy, nudge=0.1, cpu_flags=["i8mm"])
+    assert "bit for bit" not in refused(copy).problem
+
+
+def test_bits_are_never_compared_where_the_processor_is_unknown():
+    nowhere = Arithmetic(cpu_flags=(), onnxruntime="1", numpy="1")
+    assert not nowhere.same_as(nowhere)

@@ -41,6 +41,7 @@ def test_train_evaluate_and_export_in_a_row(tiny_encoder, authored, tmp_path):
         *("train", "configs/arabert.yaml", "--out", out),
         *("--set", f"encoder={tiny_encoder}", "--set", f"data.train=[{data}]"),
         *("--set", "max_length=48", "--set", "optimisation.epochs=1"),
+        *("--set", "export.min_agreement=0.9"),
     )
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip() == str(out / "bundle")
@@ -49,7 +50,8 @@ def test_train_evaluate_and_export_in_a_row(tiny_encoder, authored, tmp_path):
     run = rasd("evaluate", data, "--model", out / "bundle", "--out", tmp_path / "evaluation")
     assert run.returncode == 0, run.stderr
     names = {path.name for path in (tmp_path / "evaluation").iterdir()}
-    assert names == {"metrics.json", "confusion_matrix.png", "reliability.png"}
+    pictures = {"confusion_matrix.png", "reliability.png", "coverage.png"}
+    assert names == {"metrics.json", "report.html", *pictures}
 
     run = rasd("export", out / "checkpoint", "--out", tmp_path / "again")
     assert run.returncode == 0, run.stderr

@@ -1,102 +1,22 @@
 """`rasd evaluate`: every sentence counts, the figures are right, the pictures are whole."""
 
 import hashlib
+import io
 import json
 
-import numpy as np
-import onnx
 import pytest
 from matplotlib.image import imread
-from onnx import TensorProto, helper, numpy_helper
-from tokenizers import Tokenizer, models, pre_tokenizers
 
-from serving.bundle import Manifest, NormalizerStamp, sha256, write_manifest
 from serving.classifier import Classifier
 from serving.errors import InputError
 from serving.labels import Label, LabelScheme
-from serving.normalize import NORMALIZERS
-from training.evaluate import evaluate, measure
+from training.evaluate import evaluate
 from training.labelled import LabelledSentence
-from training.metrics import ReliabilityBin
-from training.plots import draw_confusion, draw_reliability
+from training.measure import measure
+from training.metrics import CoveragePoint, ReliabilityBin
+from training.plots import confusion_figure, coverage_figure, png, reliability_figure, svg
 
-SCHEME = LabelScheme(
-    labels=tuple(
-        Label(name=name, arabic=arabic, colour="#777777")
-        for name, arabic in (
-            ("attack_report", "تقرير عن هجوم"),
-            ("claim", "تبنٍّ أو ادعاء"),
-            ("denial", "نفي"),
-            ("official_response", "رد رسمي"),
-            ("other", "غير ذلك"),
-        )
-    )
-)
-CUES = {"انفجار": "attack_report", "تبنت": "claim", "نفت": "denial", "دانت": "official_response"}
-THRESHOLD = 0.8
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
-    """A bundle whose graph adds up one vector a cue word: all of a sentence can be told ahead."""
-    folder = tmp_path_factory.mktemp("model") / "cues"
-    folder.mkdir()
-    words = ["[PAD]", "[UNK]", *CUES]
-    tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "config.json").write_text('{"pad_token_id": 0}')
-
-    table = np.zeros((len(words), len(SCHEME.names)), np.float32)
-    table[1, SCHEME.names.index("other")] = 0.5
-    for word, label in CUES.items():
-        table[words.index(word), SCHEME.names.index(label)] = 5
-    onnx.save(_sum_of_rows(table), folder / "model.onnx")
-
-    light = NORMALIZERS["light"]
-    write_manifest(
-        folder,
-        Manifest(
-            name="cues",
-            version="1",
-            scheme=SCHEME,
-            normalizer=NormalizerStamp(name=light.name, version=light.version, golden=()),
-            max_length=8,
-            temperature=1.0,
-            threshold=THRESHOLD,
-            golden_predictions=(),
-            metrics={},
-            provenance={},
-            files={path.name: sha256(path) for path in folder.iterdir()},
-        ),
-    )
-    return folder
-
-
-def _sum_of_rows(table):
-    """A graph that sums the table's rows over the tokens that are not padding."""
-    both = ["batch", "tokens"]
-    graph = helper.make_graph(
-        [
-            helper.make_node("Gather", ["table", "input_ids"], ["rows"]),
-            helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
-            helper.make_node("Unsqueeze", ["mask", "last"], ["weights"]),
-            helper.make_node("Mul", ["rows", "weights"], ["kept"]),
-            helper.make_node("ReduceSum", ["kept", "tokens_axis"], ["logits"], keepdims=0),
-        ],
-        "cues",
-        [
-            helper.make_tensor_value_info("input_ids", TensorProto.INT64, both),
-            helper.make_tensor_value_info("attention_mask", TensorProto.INT64, both),
-        ],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", table.shape[1]])],
-        [
-            numpy_helper.from_array(table, "table"),
-            numpy_helper.from_array(np.array([2]), "last"),
-            numpy_helper.from_array(np.array([1]), "tokens_axis"),
-        ],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+THRESHOLD = 0.8  # of the bundle in conftest.py
 
 
 def _write(path, *rows):
@@ -137,23 +57,30 @@ def test_the_folder_holds_the_figures_and_says_where_they_come_from(bundle, tmp_
     assert record["metrics"] == json.loads(json.dumps(metrics.to_json()))
     digest = hashlib.sha256(labelled.read_bytes()).hexdigest()
     assert record["files"] == [{"file": str(labelled), "sha256": digest}]
-    assert {name: part["accuracy"] for name, part in record["slices"].items()} == {
-        "wire": 1,
-        "daily": 0.5,
-    }
+    assert record["comparison"] is None
+    assert record["bootstrap"] == {"resamples": 2000, "seed": 1, "level": 0.95}
+    low, high = record["intervals"]["accuracy"].values()
+    assert low <= metrics.accuracy <= high
+    (mistake,) = record["mistakes"]
+    assert mistake["text"] == ROWS[-1]["text"]
+    assert (mistake["label"], mistake["predicted"]) == ("denial", "other")
+    assert mistake["place"] == "dev.jsonl:5"
     assert sum(point["count"] for point in record["reliability"]) == len(ROWS)
     assert "onnxruntime" in record["environment"]["packages"]
     assert (out / "notes.txt").read_text() == "mine"
     assert {path.name for path in out.iterdir()} == {
         "notes.txt",
+        "report.html",
         "metrics.json",
         "confusion_matrix.png",
+        "coverage.png",
         "reliability.png",
     }
 
     printed = capsys.readouterr()
     assert "cues@1 on 5 sentences" in printed.out
-    assert "macro-F1 0.733   accuracy 0.800" in printed.out
+    assert "macro-F1 0.733 (" in printed.out
+    assert "accuracy 0.800 (" in printed.out
     assert max(map(len, printed.out.splitlines())) <= 80
     assert "no sentence is other" in printed.err
 
@@ -225,32 +152,118 @@ def test_an_output_that_is_a_file_is_refused(bundle, tmp_path):
     assert len(labelled.read_text(encoding="utf-8").splitlines()) == len(ROWS)
 
 
-def _assert_nothing_is_cut_off(path):
+def test_slices_tell_where_the_model_is_weak(bundle, tmp_path, capsys):
+    good = [
+        _row(f"نفت الحركة ذلك {i}", "denial", source="wire", register="news") for i in range(60)
+    ]
+    poor = [
+        _row(f"ليست لنا صلة بالأمر {i}", "denial" if i % 2 else "other", source="daily")
+        for i in range(40)
+    ]
+    few = [_row(f"ما جرى كذب {i}", "denial", source="blog") for i in range(10)]
+    evaluate(bundle, [_write(tmp_path / "dev.jsonl", *good, *poor, *few)], tmp_path / "out")
+    record = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
+    found = {(part["dimension"], part["value"]): part for part in record["slices"]}
+    daily, wire, blog = (found["source", name] for name in ("daily", "wire", "blog"))
+    assert (wire["sentences"], wire["accuracy"], wire["macro_f1"]) == (60, 1, 1)
+    assert (daily["accuracy"], daily["weak"], daily["small"]) == (0.5, True, False)
+    assert daily["excess"] == pytest.approx(40 * (80 / 110 - 0.5))
+    # Half of the slice is of either label, all of it is taken for other.
+    assert daily["macro_f1"] == pytest.approx((0 + 2 / 3) / 2)
+    assert blog["small"]
+    assert not blog["weak"]
+    assert found["negation", "yes"]["sentences"] == 40
+    assert found["register", "(not given)"]["sentences"] == 50
+    assert "source: daily *" in capsys.readouterr().out
+
+
+def test_calibration_is_told_before_and_after(make_bundle, tmp_path):
+    """The same graph at another temperature: what it says before must be what 1 says after."""
+    labelled = _write(tmp_path / "dev.jsonl", *ROWS)
+    for name, temperature in (("plain", 1.0), ("cooled", 2.5)):
+        evaluate(make_bundle(name, temperature=temperature), [labelled], tmp_path / name)
+    plain, cooled = (
+        json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("plain", "cooled")
+    )
+    assert cooled["temperature"] == 2.5
+    for figure in ("ece", "nll", "brier"):
+        assert cooled["uncalibrated"][figure] == pytest.approx(plain["metrics"][figure], abs=1e-5)
+        assert cooled["metrics"][figure] != pytest.approx(plain["metrics"][figure], abs=1e-3)
+
+
+def test_another_bundle_is_compared_on_the_same_file(bundle, make_bundle, tmp_path, capsys):
+    deaf = make_bundle("deaf", cues={"انفجار": "attack_report", "تبنت": "claim"})
+    evaluate(bundle, [_write(tmp_path / "dev.jsonl", *ROWS)], tmp_path / "out", compare=deaf)
+    found = json.loads((tmp_path / "out" / "metrics.json").read_text())["comparison"]
+    assert found["other"] == "deaf@1"
+    assert (found["both_right"], found["only_model_right"], found["only_other_right"]) == (2, 2, 0)
+    assert found["mcnemar_p"] == 0.5
+    assert found["labels"]["denial"]["difference"] == pytest.approx(2 / 3)
+    printed = capsys.readouterr().out
+    assert "McNemar's exact p 0.5" in printed
+    assert max(map(len, printed.splitlines())) <= 80
+
+
+def test_the_order_of_the_other_bundles_labels_does_not_matter(
+    bundle, make_bundle, scheme, tmp_path
+):
+    turned = LabelScheme(labels=(*scheme.labels[3::-1], scheme.labels[4]))
+    same = make_bundle("turned", scheme=turned)
+    evaluate(bundle, [_write(tmp_path / "dev.jsonl", *ROWS)], tmp_path / "out", compare=same)
+    found = json.loads((tmp_path / "out" / "metrics.json").read_text())["comparison"]
+    assert (found["both_right"], found["both_wrong"]) == (4, 1)
+
+
+def test_a_bundle_of_other_labels_is_not_compared(bundle, make_bundle, tmp_path):
+    labels = (Label(name="yes", arabic="نعم", colour="#777777"),)
+    labels += (Label(name="no", arabic="لا", colour="#777777"),)
+    other = make_bundle("two", cues={}, scheme=LabelScheme(labels=labels))
+    with pytest.raises(InputError, match="its labels are yes, no"):
+        evaluate(bundle, [_write(tmp_path / "dev.jsonl", *ROWS)], tmp_path / "out", compare=other)
+    assert not (tmp_path / "out").exists()
+
+
+def _assert_nothing_is_cut_off(figure):
     """The outermost pixels are paper: whatever runs out of the picture would cross them."""
-    pixels = imread(path)[..., :3]
+    pixels = imread(io.BytesIO(png(figure)))[..., :3]
     assert pixels.min() < 0.5
     for edge in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]):
         assert edge.min() == 1
 
 
 @pytest.mark.parametrize("total", [0, 7, 1_234_567])
-def test_the_confusion_matrix_stays_within_its_picture(tmp_path, total):
+def test_the_confusion_matrix_stays_within_its_picture(total):
     names = ("a", "an_unusually_long_label_name", "third")
     scheme = LabelScheme(
         labels=tuple(Label(name=name, arabic="غير ذلك", colour="#777777") for name in names)
     )
-    path = tmp_path / "matrix.png"
     title = "a-model-with-quite-a-name@2026.11.23 on " + "a-file-with-a-long-name-" * 4
-    draw_confusion([[total, 1, 0], [0, total, 2], [0, 0, 0]], scheme, path, title=title)
-    _assert_nothing_is_cut_off(path)
+    counts = [[total, 1, 0], [0, total, 2], [0, 0, 0]]
+    _assert_nothing_is_cut_off(confusion_figure(counts, scheme, title=title))
 
 
-@pytest.mark.parametrize("accuracy", [0.0, 0.5, 1.0])
-def test_the_reliability_diagram_stays_within_its_picture(tmp_path, accuracy):
-    bins = [
+def _bins(accuracy):
+    return [
         ReliabilityBin(i / 15, (i + 1) / 15, (i + 0.5) / 15, accuracy, 10 ** (i // 3))
         for i in range(15)
     ]
-    path = tmp_path / "reliability.png"
-    draw_reliability(bins, path, title="a-model@1 on " + "a-file-with-a-long-name-" * 4)
-    _assert_nothing_is_cut_off(path)
+
+
+@pytest.mark.parametrize("accuracy", [0.0, 0.5, 1.0])
+def test_the_reliability_diagram_stays_within_its_picture(accuracy):
+    title = "a-model@1 on " + "a-file-with-a-long-name-" * 4
+    figure = reliability_figure(_bins(accuracy), _bins(1 - accuracy), 1.5, title=title)
+    _assert_nothing_is_cut_off(figure)
+
+
+@pytest.mark.parametrize("accuracy", [0.0, 0.975, 1.0, None])
+def test_the_coverage_curve_stays_within_its_picture(accuracy):
+    curve = [CoveragePoint(share / 10, 0.5, accuracy) for share in range(1, 11)]
+    figure = coverage_figure(curve, CoveragePoint(0.8, 0.7, accuracy), title="a-model@1")
+    _assert_nothing_is_cut_off(figure)
+
+
+def test_the_same_picture_has_the_same_bytes():
+    one, two = (reliability_figure(_bins(0.5), _bins(0.4), 2, title="a") for _ in range(2))
+    assert svg(one) == svg(two)
+    assert b"<text" not in svg(one)

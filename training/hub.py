@@ -1,0 +1,54 @@
+"""Which commit of a Hugging Face hub's model to load, found out with one question."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import constants, model_info, try_to_load_from_cache
+from huggingface_hub.errors import HfHubHTTPError
+
+from serving.errors import InputError
+
+_PATIENCE = 10.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A model to load with `from_pretrained(name, revision=…, local_files_only=…)`."""
+
+    name: str | Path
+    revision: str
+    local_files_only: bool
+
+
+def find_source(name: str | Path, revision: str | None = None) -> Source:
+    """Return where the model `name` (folder or hub id) is, a hub's branch or tag as its commit.
+
+    transformers would ask the hub for file after file, each with five retries. Without a network
+    a model that was fetched before is taken from the cache. Raises InputError when there is none.
+    """
+    revision = revision or "main"
+    if isinstance(name, Path) or Path(name).is_dir():
+        return Source(name, revision, local_files_only=True)
+    try:
+        commit = model_info(name, revision=revision, timeout=_PATIENCE).sha
+        return Source(name, commit or revision, local_files_only=False)
+    except HfHubHTTPError as error:
+        raise InputError(
+            f"encoder: the hub does not give out {name} at {revision}: {_first_line(error)}",
+            "Check encoder and encoder_revision; a gated model needs `hf auth login`.",
+        ) from error
+    except Exception as error:
+        # The hub's client has changed its HTTP library, and with it its errors, more than once.
+        if isinstance(try_to_load_from_cache(name, "config.json", revision=revision), str):
+            return Source(name, revision, local_files_only=True)
+        raise InputError(
+            f"encoder: {name} is not in the cache and {constants.ENDPOINT} cannot be reached: "
+            f"{_first_line(error)}",
+            "Connect, set HF_ENDPOINT to a mirror, or name a folder with config, tokenizer and "
+            "weights.",
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
