@@ -39,6 +39,8 @@ class GoldenPrediction(_Strict):
 class Manifest(_Strict):
     """What `bundle.json` holds. `provenance` and `metrics` inform people; nothing reads them.
 
+    `temperature` and `power` turn logits into probabilities (see `serving.classifier.softmax`).
+
     `golden_arithmetic` is where the golden predictions were made: there they come out again bit
     for bit. A bundle that does not say so has them within a tolerance.
     """
@@ -50,6 +52,7 @@ class Manifest(_Strict):
     normalizer: NormalizerStamp
     max_length: int = Field(ge=8)
     temperature: float = Field(gt=0)
+    power: float = Field(default=1.0, gt=0)
     threshold: float = Field(ge=0, le=1)
     golden_predictions: tuple[GoldenPrediction, ...]
     golden_arithmetic: Arithmetic | None = None

@@ -64,7 +64,8 @@ class Classifier:
         kept = [i for i, text in enumerate(normalized) if any(map(str.isalnum, text))]
         tokens = tokenize(self._tokenizer, [normalized[i] for i in kept])
         logits = self.onnx.logits([item.ids for item in tokens])
-        probabilities = softmax(logits, self.bundle.manifest.temperature)
+        manifest = self.bundle.manifest
+        probabilities = softmax(logits, manifest.temperature, manifest.power)
         for index, item, row in zip(kept, tokens, probabilities, strict=True):
             answers[index] = self._prediction(row, truncated=item.truncated)
         return answers
@@ -98,9 +99,14 @@ class Classifier:
                 )
 
 
-def softmax(logits: FloatArray, temperature: float) -> FloatArray:
-    """Return probabilities (n, labels) of logits (n, labels) divided by the temperature."""
-    scaled = logits / np.float32(temperature)
-    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    probabilities: FloatArray = powers / powers.sum(axis=1, keepdims=True)
+def softmax(logits: FloatArray, temperature: float, power: float = 1.0) -> FloatArray:
+    """Return probabilities (n, labels) of logits (n, labels).
+
+    A label's is in proportion to exp(-(gap / temperature) ** power), `gap` being how far its logit
+    is below the best. Power 1 is softmax with a temperature; a greater one is less sure where
+    labels are close and surer where one leads. No label's rank changes.
+    """
+    gaps = (logits.max(axis=1, keepdims=True) - logits) / np.float32(temperature)
+    weights = np.exp(-(gaps ** np.float32(power)))
+    probabilities: FloatArray = weights / weights.sum(axis=1, keepdims=True)
     return probabilities

@@ -1,16 +1,20 @@
-"""Two numbers that make a model's probabilities usable: a temperature and a threshold."""
+"""The numbers that make a model's probabilities usable: temperature, power and threshold."""
 
 import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.floating[Any]]
 
 TEMPERATURES = (0.05, 20.0)
 """The range in which a temperature is looked for; a model outside it is broken."""
+
+POWERS = (0.5, 4.0)
+"""The range in which a power is looked for."""
 
 
 def fit_temperature(logits: FloatArray, labels: IntArray) -> float:
@@ -34,6 +38,32 @@ def fit_temperature(logits: FloatArray, labels: IntArray) -> float:
         else:
             high = middle
     return math.exp((low + high) / 2)
+
+
+def fit_calibration(logits: FloatArray, labels: IntArray) -> tuple[float, float]:
+    """Return the temperature and the power (see `softmax`) that are likeliest for labels (n,).
+
+    A temperature alone makes a model that is too sure of close calls and not sure enough of plain
+    ones wrong at both ends. For a given power the likeliest temperature is that of the logits
+    -gap ** power; the power is looked for within POWERS.
+    """
+    gaps = logits.max(axis=1, keepdims=True).astype(np.float64) - logits
+    # In units of the mean gap, so that no power leaves the range of temperatures.
+    unit = float(gaps.mean()) or 1.0
+
+    def temperature(power: float) -> float:
+        found: float = fit_temperature(-((gaps / unit) ** power), labels) ** (1 / power)
+        return unit * found
+
+    def loss(log_power: float) -> float:
+        power = math.exp(log_power)
+        scaled = -((gaps / temperature(power)) ** power)
+        true = scaled[np.arange(len(labels)), labels]
+        return float((np.log(np.exp(scaled).sum(axis=1)) - true).mean())
+
+    bounds = tuple(math.log(bound) for bound in POWERS)
+    power = math.exp(float(minimize_scalar(loss, bounds=bounds, method="bounded").x))
+    return temperature(power), power
 
 
 def fit_threshold(probabilities: FloatArray, coverage: float) -> float:

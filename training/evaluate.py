@@ -74,9 +74,7 @@ def write_evaluation(
     title = f"{evaluation.model} on {files}, {metrics.sentences:,} sentences"
     figures = {
         "confusion_matrix": confusion_figure(metrics.confusion, scheme, title=title),
-        "reliability": reliability_figure(
-            evaluation.reliability, before, evaluation.temperature, title=title
-        ),
+        "reliability": reliability_figure(evaluation.reliability, before, title=title),
         "coverage": coverage_figure(evaluation.curve, evaluation.certain, title=title),
     }
     record: dict[str, Any] = {

@@ -25,7 +25,7 @@ from serving.normalize import GOLDEN_INPUTS, NORMALIZERS
 from serving.onnx_model import FloatArray, OnnxModel, load_tokenizer, tokenize
 from serving.records import Prediction
 from training.bootstrap import bootstrap
-from training.calibration import IntArray, fit_temperature, fit_threshold
+from training.calibration import IntArray, fit_calibration, fit_threshold
 from training.card import write_card
 from training.checkpoint import HELD_OUT, Checkpoint, load_checkpoint
 from training.labelled import LabelledSentence, read_labelled
@@ -54,6 +54,7 @@ class _Measured:
     """The numbers that calibration and the gate gave."""
 
     temperature: float
+    power: float
     threshold: float
     metrics: dict[str, Any]
 
@@ -71,7 +72,8 @@ def export_folder(checkpoint: Path, out: Path) -> Path:
 def export_bundle(checkpoint: Checkpoint, held_out: Sequence[LabelledSentence], out: Path) -> Path:
     """Make the bundle of `checkpoint` at `out` and return `out`.
 
-    Temperature and threshold are fitted on `held_out` with the int8 graph, the one that serves.
+    What turns logits into probabilities, and the threshold, are fitted on `held_out` with the int8
+    graph, the one that serves.
     Raises RasdError, leaving nothing at `out`, when ONNX does not compute what torch does or int8
     and fp32 agree on too few labels of `held_out`.
     """
@@ -115,8 +117,8 @@ def _measure(
             f"under {settings.min_agreement:.2%}\n"
             "Train longer, hold out more sentences, or lower export.min_agreement."
         )
-    temperature = fit_temperature(int8, labels)
-    probabilities = softmax(int8, temperature)
+    temperature, power = fit_calibration(int8, labels)
+    probabilities = softmax(int8, temperature, power)
     before = classification_metrics(labels, softmax(int8, 1.0), names)
     full = classification_metrics(labels, softmax(fp32, 1.0), names)
     metrics = classification_metrics(labels, probabilities, names).to_json() | {
@@ -130,7 +132,8 @@ def _measure(
         "int8_agreement": agreement,
         "int8_logit_difference": float(np.abs(fp32 - int8).max()),
     }
-    return _Measured(temperature, fit_threshold(probabilities, settings.coverage), metrics)
+    threshold = fit_threshold(probabilities, settings.coverage)
+    return _Measured(temperature, power, threshold, metrics)
 
 
 def _describe(folder: Path, checkpoint: Checkpoint, measured: _Measured) -> None:
@@ -140,7 +143,7 @@ def _describe(folder: Path, checkpoint: Checkpoint, measured: _Measured) -> None
     identity = hashlib.sha256()
     for name in ("model.onnx", "tokenizer.json"):
         identity.update((folder / name).read_bytes())
-    identity.update(f"{measured.temperature} {measured.threshold}".encode())
+    identity.update(f"{measured.temperature} {measured.power} {measured.threshold}".encode())
     manifest = Manifest(
         name=settings.name,
         version=identity.hexdigest()[:12],
@@ -152,6 +155,7 @@ def _describe(folder: Path, checkpoint: Checkpoint, measured: _Measured) -> None
         ),
         max_length=settings.max_length,
         temperature=measured.temperature,
+        power=measured.power,
         threshold=measured.threshold,
         golden_predictions=(),
         golden_arithmetic=Arithmetic.here(),

@@ -90,7 +90,7 @@ class Mistake:
 
 @dataclass(frozen=True, slots=True)
 class Uncalibrated:
-    """What the same model's probabilities would be worth at temperature 1."""
+    """What the same model's probabilities would be worth before calibration."""
 
     ece: float
     brier: float
@@ -109,6 +109,7 @@ class Evaluation:
 
     model: str
     temperature: float
+    power: float
     refused: int
     truncated: int
     metrics: Metrics
@@ -171,14 +172,13 @@ def assess(
     manifest = classifier.bundle.manifest
     labels, probabilities = answers.labels, answers.probabilities
     metrics = classification_metrics(labels, probabilities, names)
-    # softmax(z / T) to the power of T is softmax(z) but for a factor.
-    raw = probabilities.astype(np.float64) ** manifest.temperature
-    raw /= raw.sum(axis=1, keepdims=True)
+    raw = _uncalibrated(probabilities, manifest.temperature, manifest.power)
     before = classification_metrics(labels, raw, names)
     answered = [sentences[row] for row in answers.rows]
     return Evaluation(
         model=classifier.model,
         temperature=manifest.temperature,
+        power=manifest.power,
         refused=len(sentences) - len(answered),
         truncated=answers.truncated,
         metrics=metrics,
@@ -191,6 +191,15 @@ def assess(
         slices=_slices(answered, labels, probabilities.argmax(axis=1), metrics),
         mistakes=_mistakes(answered, labels, probabilities, names),
     )
+
+
+def _uncalibrated(probabilities: FloatArray, temperature: float, power: float) -> FloatArray:
+    """Return the softmax of the logits that `softmax` made probabilities (n, labels) of."""
+    exact = np.maximum(probabilities.astype(np.float64), np.finfo(np.float64).tiny)
+    surprise = np.log(exact.max(axis=1, keepdims=True) / exact)
+    weights = np.exp(-temperature * surprise ** (1 / power))
+    raw: FloatArray = weights / weights.sum(axis=1, keepdims=True)
+    return raw
 
 
 def compare_answers(

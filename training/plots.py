@@ -87,13 +87,12 @@ def confusion_figure(
 def reliability_figure(
     after: Sequence[ReliabilityBin],
     before: Sequence[ReliabilityBin],
-    temperature: float,
     *,
     title: str,
 ) -> Figure:
     """Draw accuracy against probability, and under it how often each probability is given.
 
-    `after` is the model at its temperature, `before` the same model at temperature 1.
+    `after` is the model as it answers, `before` the same model with the softmax of its logits.
     """
     figure = Figure(figsize=(6.4, 7.4), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
@@ -105,7 +104,7 @@ def reliability_figure(
         linestyle=":",
         marker="o",
         markerfacecolor="white",
-        label=f"before: temperature 1, ECE {expected_calibration_error(before):.3f}",
+        label=f"before calibration: ECE {expected_calibration_error(before):.3f}",
     )
     accuracy = np.array([item.accuracy for item in after])
     above.errorbar(
@@ -116,8 +115,7 @@ def reliability_figure(
         marker="s",
         elinewidth=0.8,
         capsize=3,
-        label=f"after: temperature {temperature:.2f}, ECE {expected_calibration_error(after):.3f}, "
-        "with 95% intervals",
+        label=f"after calibration: ECE {expected_calibration_error(after):.3f}, with 95% intervals",
     )
     above.set_ylim(-0.03, 1.03)
     above.set_ylabel("Share that is right")

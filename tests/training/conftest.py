@@ -35,7 +35,7 @@ def scheme():
 def make_bundle(tmp_path_factory):
     """Make a bundle whose graph adds up one vector a cue word."""
 
-    def make(name, cues=CUES, scheme=SCHEME, temperature=1.0):
+    def make(name, cues=CUES, scheme=SCHEME, temperature=1.0, power=1.0):
         folder = tmp_path_factory.mktemp("model") / name
         folder.mkdir()
         words = ["[PAD]", "[UNK]", *cues]
@@ -61,6 +61,7 @@ def make_bundle(tmp_path_factory):
                 normalizer=NormalizerStamp(name=light.name, version=light.version, golden=()),
                 max_length=8,
                 temperature=temperature,
+                power=power,
                 threshold=THRESHOLD,
                 golden_predictions=(),
                 metrics={},

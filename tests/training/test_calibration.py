@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.classifier import softmax
-from training.calibration import TEMPERATURES, fit_temperature, fit_threshold
+from training.calibration import TEMPERATURES, fit_calibration, fit_temperature, fit_threshold
 from training.metrics import classification_metrics
 
 LABELS = "abcde"
@@ -76,3 +76,26 @@ def test_the_threshold_leaves_at_least_the_share_and_no_higher_one_does(values, 
 
 def test_full_coverage_never_abstains():
     assert fit_threshold(np.array([[0.9, 0.1], [0.6, 0.4]]), 1.0) == 0
+
+
+@given(power=st.floats(0.7, 2.5), temperature=st.floats(0.5, 4), seed=st.integers(0, 1000))
+@settings(max_examples=15, deadline=None)
+def test_a_power_that_sharpens_plain_cases_is_found(power, temperature, seed):
+    logits, _ = _honest(6_000, seed)
+    probabilities = softmax(logits, temperature, power)
+    random = np.random.default_rng(seed)
+    labels = (random.random((len(logits), 1)) > probabilities.cumsum(axis=1)).sum(axis=1).clip(0, 4)
+    found = softmax(logits, *fit_calibration(logits, labels))
+    assert np.abs(found - probabilities).max() < 0.06
+    best = np.take_along_axis(found, logits.argmax(axis=1, keepdims=True), axis=1)
+    assert (best[:, 0] == found.max(axis=1)).all()  # no label is overtaken
+
+
+@given(seed=st.integers(0, 1000))
+@settings(max_examples=15, deadline=None)
+def test_a_power_is_never_less_likely_than_a_temperature_alone(seed):
+    logits, labels = _honest(300, seed)
+    plain = softmax(logits, fit_temperature(logits, labels))
+    both = softmax(logits, *fit_calibration(logits, labels))
+    plain_nll, both_nll = (classification_metrics(labels, p, LABELS).nll for p in (plain, both))
+    assert both_nll <= plain_nll + 1e-4

@@ -178,14 +178,15 @@ def test_slices_tell_where_the_model_is_weak(bundle, tmp_path, capsys):
 
 
 def test_calibration_is_told_before_and_after(make_bundle, tmp_path):
-    """The same graph at another temperature: what it says before must be what 1 says after."""
+    """What a graph says before calibration is what it says after none."""
     labelled = _write(tmp_path / "dev.jsonl", *ROWS)
-    for name, temperature in (("plain", 1.0), ("cooled", 2.5)):
-        evaluate(make_bundle(name, temperature=temperature), [labelled], tmp_path / name)
+    for name, temperature, power in (("plain", 1.0, 1.0), ("cooled", 2.5, 1.7)):
+        bundle = make_bundle(name, temperature=temperature, power=power)
+        evaluate(bundle, [labelled], tmp_path / name)
     plain, cooled = (
         json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("plain", "cooled")
     )
-    assert cooled["temperature"] == 2.5
+    assert (cooled["temperature"], cooled["power"]) == (2.5, 1.7)
     for figure in ("ece", "nll", "brier"):
         assert cooled["uncalibrated"][figure] == pytest.approx(plain["metrics"][figure], abs=1e-5)
         assert cooled["metrics"][figure] != pytest.approx(plain["metrics"][figure], abs=1e-3)
@@ -252,7 +253,7 @@ def _bins(accuracy):
 @pytest.mark.parametrize("accuracy", [0.0, 0.5, 1.0])
 def test_the_reliability_diagram_stays_within_its_picture(accuracy):
     title = "a-model@1 on " + "a-file-with-a-long-name-" * 4
-    figure = reliability_figure(_bins(accuracy), _bins(1 - accuracy), 1.5, title=title)
+    figure = reliability_figure(_bins(accuracy), _bins(1 - accuracy), title=title)
     _assert_nothing_is_cut_off(figure)
 
 
@@ -264,6 +265,6 @@ def test_the_coverage_curve_stays_within_its_picture(accuracy):
 
 
 def test_the_same_picture_has_the_same_bytes():
-    one, two = (reliability_figure(_bins(0.5), _bins(0.4), 2, title="a") for _ in range(2))
+    one, two = (reliability_figure(_bins(0.5), _bins(0.4), title="a") for _ in range(2))
     assert svg(one) == svg(two)
     assert b"<text" not in svg(one)
