@@ -15,7 +15,7 @@ import numpy as np
 from serving.labels import LabelScheme
 from serving.normalize import NORMALIZERS
 from training.confident import suspects
-from training.deep import embed, out_of_fold
+from training.deep import embed, label_probabilities
 from training.labelled import read_labelled
 from training.neighbours import groups, near_identical
 from training.splits import leak_key
@@ -49,7 +49,7 @@ def main() -> None:
         labels[flipped] = (truth[flipped] + random.integers(1, len(scheme.names), len(flipped))) % (
             len(scheme.names)
         )
-        found = suspects(labels, out_of_fold(vectors, labels, group))
+        found = suspects(labels, label_probabilities(texts, vectors, labels, group))
         hit = np.isin(found, flipped)
         top = hit[: len(flipped)].sum()
         rows.append(

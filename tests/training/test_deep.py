@@ -34,7 +34,7 @@ def test_flipped_labels_are_found_and_come_first():
     labels = truth.copy()
     flipped = random.choice(600, 30, replace=False)
     labels[flipped] = (labels[flipped] + 1) % 3
-    found = suspects(labels, out_of_fold(vectors, labels, np.arange(600)))
+    found = suspects(labels, out_of_fold(vectors, labels, np.arange(600), c=1))
     hits = len(set(found.tolist()) & set(flipped.tolist()))
     assert hits >= 20
     assert hits >= 0.9 * len(found)
@@ -76,7 +76,7 @@ def test_near_identical_sentences_never_stand_on_both_sides_of_a_fold():
     random = np.random.default_rng(0)
     vectors = np.repeat(random.normal(size=(20, 8)), 10, axis=0)
     labels = np.repeat(np.arange(20) % 2, 10)
-    probabilities = out_of_fold(vectors, labels, np.repeat(np.arange(20), 10))
+    probabilities = out_of_fold(vectors, labels, np.repeat(np.arange(20), 10), c=1)
     assert (probabilities.argmax(1) == labels).mean() < 0.95
     assert FOLDS == 5
 
