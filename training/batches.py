@@ -11,6 +11,9 @@ from torch import Tensor
 # Batches in which sentences of like length are brought together before they are shuffled.
 _POOL = 50
 
+NO_LABEL = -100
+"""Stands for the label of a sentence that only teachers have labelled."""
+
 
 class Collator:
     """Examples to a batch, padded to its longest sentence."""
@@ -19,19 +22,27 @@ class Collator:
         self.padding_id = padding_id
 
     def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
-        """Return ids and mask (batch, tokens), labels and weights (batch,)."""
+        """Return ids and mask (batch, tokens), labels and weights (batch,).
+
+        With teachers also what they say (batch, labels) and its share of the loss (batch,).
+        """
         width = max(len(item["input_ids"]) for item in examples)
         ids = torch.full((len(examples), width), self.padding_id)
         mask = torch.zeros((len(examples), width), dtype=torch.int64)
         for row, item in enumerate(examples):
             ids[row, : len(item["input_ids"])] = torch.tensor(item["input_ids"])
             mask[row, : len(item["input_ids"])] = 1
-        return {
+        batch = {
             "input_ids": ids,
             "attention_mask": mask,
             "labels": torch.tensor([item["label"] for item in examples]),
             "weights": torch.tensor([item["weight"] for item in examples], dtype=torch.float32),
         }
+        for name in ("teacher", "teacher_share"):
+            if name in examples[0]:
+                values = [item[name] for item in examples]
+                batch[name] = torch.tensor(values, dtype=torch.float32)
+        return batch
 
 
 class LengthSampler(torch.utils.data.Sampler[int]):

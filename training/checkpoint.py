@@ -13,10 +13,9 @@ from transformers import AutoConfig, PreTrainedTokenizerBase
 from serving.errors import InputError
 from serving.labels import LabelScheme
 from training.labelled import LabelledSentence
-from training.model import Pooling, SentenceClassifier, empty_encoder
+from training.model import SETTINGS, Pooling, SentenceClassifier, empty_encoder
 
-_SETTINGS = "checkpoint.json"
-_WEIGHTS = "model.safetensors"
+WEIGHTS = "model.safetensors"
 HELD_OUT = "held_out.jsonl"
 
 
@@ -71,23 +70,23 @@ def save_checkpoint(
         for item in held_out
     )
     (folder / HELD_OUT).write_text("".join(lines), encoding="utf-8")
-    save_file(model.state_dict(), folder / _WEIGHTS)
+    save_file(model.state_dict(), folder / WEIGHTS)
     text = json.dumps(settings.model_dump(mode="json"), ensure_ascii=False, indent=1)
-    (folder / _SETTINGS).write_text(text + "\n", encoding="utf-8")
+    (folder / SETTINGS).write_text(text + "\n", encoding="utf-8")
     return Checkpoint(folder, settings, model)
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
     """Read what `save_checkpoint` wrote; raise InputError if `folder` does not hold it."""
     try:
-        settings = CheckpointSettings.model_validate_json((folder / _SETTINGS).read_bytes())
+        settings = CheckpointSettings.model_validate_json((folder / SETTINGS).read_bytes())
         model = SentenceClassifier(
             empty_encoder(AutoConfig.from_pretrained(folder)),
             labels=len(settings.scheme.names),
             pooling=settings.pooling,
             dropout=settings.dropout,
         )
-        model.load_state_dict(load_file(folder / _WEIGHTS))
+        model.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, RuntimeError, ValidationError, ValueError) as error:
         raise InputError(
             f"{folder}: not a checkpoint: {' '.join(str(error).split())}",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from serving.config_file import Key, Section, checked, read_yaml
 from serving.errors import InputError
@@ -16,6 +16,8 @@ _PATHS: tuple[Key, ...] = (
     ("output",),
     ("data", "train"),
     ("data", "dev"),
+    ("distill", "teachers"),
+    ("distill", "unlabelled"),
 )
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
@@ -102,6 +104,34 @@ class OptimisationConfig(Section):
         return seeds
 
 
+class DistillConfig(Section):
+    """What is learned from other models, and how many of the encoder's layers learn it."""
+
+    teachers: tuple[Path, ...] = Field(
+        default=(), description="a list of bundle or checkpoint folders, or []"
+    )
+    unlabelled: tuple[Path, ...] = Field(
+        default=(), description="[], or a list of files when distill.teachers names who labels them"
+    )
+    limit: int | None = Field(
+        default=None, ge=1, description="a number of sentences, 1 or more; or null"
+    )
+    temperature: float = Field(default=1.0, ge=1, le=20, description="a temperature, 1 to 20")
+    share: Share = Field(default=0.5, description="a share of the loss, 0 to 1")
+    layers: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        default=(), description="a list of layer numbers, counted from 0; or [] for all"
+    )
+
+    @field_validator("unlabelled")
+    @classmethod
+    def _someone_labels_them(
+        cls, files: tuple[Path, ...], found: ValidationInfo
+    ) -> tuple[Path, ...]:
+        if files and not found.data.get("teachers"):
+            raise ValueError("nobody labels them")
+        return files
+
+
 class AbstentionConfig(Section):
     """When the model calls itself certain."""
 
@@ -140,6 +170,7 @@ class TrainConfig(Section):
     data: DataConfig = Field(description="a group of keys")
     model: ModelConfig = Field(default=ModelConfig(), description="a group of keys")
     optimisation: OptimisationConfig = Field(description="a group of keys")
+    distill: DistillConfig = Field(default=DistillConfig(), description="a group of keys")
     abstention: AbstentionConfig = Field(default=AbstentionConfig(), description="a group of keys")
     export: ExportConfig = Field(default=ExportConfig(), description="a group of keys")
     output: Path = Field(description="a folder")

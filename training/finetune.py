@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from serving.atomic import atomic_file
-from serving.onnx_model import TokenIds
-from training.batches import Collator
+from serving.onnx_model import FloatArray, TokenIds
+from training.batches import NO_LABEL, Collator
 from training.config import TrainConfig
 from training.labelled import LabelledSentence
 from training.model import SentenceClassifier
@@ -118,22 +118,32 @@ def to_examples(
     tokens: Sequence[TokenIds],
     config: TrainConfig,
     names: Sequence[str],
+    teacher: FloatArray | None = None,
 ) -> Dataset:
-    """Return one row a sentence: its ids, their number, its label's number, its loss's weight."""
+    """Return one row a sentence: its ids, their number, its label's number, its loss's weight.
+
+    `teacher` has what teachers say (rows, labels). Sentences that they alone have labelled are
+    its last rows, and those of `tokens`: each weighs what its labels are expected to.
+    """
     labels = [names.index(sentence.label) for sentence in sentences]
     counts = np.bincount(labels, minlength=len(names))
     # Rarer labels weigh more: count^-power, scaled so that the mean over all sentences is 1.
-    weights = np.maximum(counts, 1) ** -config.optimisation.class_weight_power
-    weights *= len(labels) / (weights * counts).sum()
+    by_label = np.maximum(counts, 1) ** -config.optimisation.class_weight_power
+    by_label *= len(labels) / (by_label * counts).sum()
     sure = np.where([s.sure for s in sentences], 1.0, config.data.unsure_weight)
-    return Dataset.from_dict(
-        {
-            "input_ids": [item.ids for item in tokens],
-            "length": [len(item.ids) for item in tokens],
-            "label": labels,
-            "weight": weights[labels] * sure,
-        }
-    )
+    weights = by_label[labels] * sure
+    columns: dict[str, list[Any]] = {}
+    if teacher is not None:
+        alone = len(teacher) - len(labels)
+        weights = np.append(weights, teacher[len(labels) :] @ by_label)
+        columns["teacher"] = list(teacher)
+        columns["teacher_share"] = [config.distill.share] * len(labels) + [1.0] * alone
+        labels += [NO_LABEL] * alone
+    columns["input_ids"] = [item.ids for item in tokens]
+    columns["length"] = [len(item.ids) for item in tokens]
+    columns["label"] = labels
+    columns["weight"] = list(weights)
+    return Dataset.from_dict(columns)
 
 
 def _train_seed(

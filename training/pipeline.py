@@ -4,13 +4,12 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import PartialState
-from datasets import Dataset
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, set_seed
 from transformers.utils import logging
 
@@ -18,17 +17,18 @@ from serving.atomic import atomic_folder
 from serving.errors import InputError
 from serving.labels import LabelScheme
 from serving.normalize import NORMALIZERS
-from serving.onnx_model import load_tokenizer, tokenize
+from serving.onnx_model import FloatArray, TokenIds, load_tokenizer, tokenize
 from training.checkpoint import Checkpoint, CheckpointSettings, save_checkpoint
 from training.config import TrainConfig
+from training.distill import keep_layers, prepare_lessons
 from training.environment import environment
 from training.export import export_bundle
 from training.failures import DivergedError, memory_errors_explained
 from training.finetune import Examples, fine_tune, to_examples
 from training.hub import Source, find_source
-from training.labelled import LabelledSentence, fingerprint
+from training.labelled import fingerprint
 from training.model import SentenceClassifier, load_encoder
-from training.resume import claim, run_identity
+from training.resume import SOFT_LABELS, claim, run_identity
 from training.splits import Sides, read_sides
 from training.trainer import check_hardware_and_trackers
 
@@ -53,22 +53,35 @@ def train(config: TrainConfig, out: Path, *, command: Sequence[str]) -> Path:
         for warning in sides.warnings:
             sys.stderr.write(f"warning: {warning}\n")
     source = find_source(config.encoder_to_load(), config.encoder_revision)
+    encoder = load_encoder(source, dropout=config.model.encoder_dropout)
+    if config.distill.layers:
+        keep_layers(encoder, config.distill.layers)
     set_seed(config.optimisation.seed)  # for the head
     model = SentenceClassifier(
-        load_encoder(source, dropout=config.model.encoder_dropout),
+        encoder,
         labels=len(scheme.names),
         pooling=config.model.pooling,
         dropout=config.model.dropout,
     )
     tokenizer = _load_tokenizer(source)
-    examples = _examples(config, sides, scheme, tokenizer)
-    provenance = _provenance(config, sides, scheme, command)
+    lessons = prepare_lessons(config, scheme.names, sides.dev, normalize)
+    provenance = _provenance(config, sides, scheme, command) | {"distill": lessons.provenance()}
     work = out / "trainer"
     if process.is_main_process:
-        identity = run_identity(config, data=provenance["data"], processes=process.num_processes)
+        identity = run_identity(
+            config,
+            data=provenance["data"],
+            distill=provenance["distill"],
+            processes=process.num_processes,
+        )
         if claim(work, identity):
             sys.stderr.write(f"{work}: going on with the unfinished run\n")
     process.wait_for_everyone()
+    learned = [*(sentence.text for sentence in sides.train), *lessons.unlabelled]
+    teacher = lessons.soft_labels(
+        learned, config, scheme.names, work / SOFT_LABELS, progress=progress
+    )
+    examples = _examples(config, sides, scheme, tokenizer, learned=learned, teacher=teacher)
     try:
         with memory_errors_explained(config):
             result = fine_tune(model, examples, config, work, progress=progress)
@@ -101,19 +114,29 @@ def train(config: TrainConfig, out: Path, *, command: Sequence[str]) -> Path:
 
 
 def _examples(
-    config: TrainConfig, sides: Sides, scheme: LabelScheme, tokenizer: PreTrainedTokenizerBase
+    config: TrainConfig,
+    sides: Sides,
+    scheme: LabelScheme,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    learned: Sequence[str],
+    teacher: FloatArray | None,
 ) -> Examples:
-    """Tokenise both sides with the tokenizer that serving uses."""
+    """Tokenise what is `learned` and what is held out with the tokenizer that serving uses."""
     normalize = NORMALIZERS[config.normalizer].apply
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save_pretrained(folder)
         fast = load_tokenizer(Path(folder) / "tokenizer.json", max_length=config.max_length)
 
-    def rows(sentences: Sequence[LabelledSentence]) -> Dataset:
-        tokens = tokenize(fast, [normalize(sentence.text) for sentence in sentences])
-        return to_examples(sentences, tokens, config, scheme.names)
+    def tokens(texts: Iterable[str]) -> list[TokenIds]:
+        return tokenize(fast, [normalize(text) for text in texts])
 
-    return Examples(rows(sides.train), rows(sides.dev), int(tokenizer.pad_token_id))
+    held_out = tokens(sentence.text for sentence in sides.dev)
+    return Examples(
+        to_examples(sides.train, tokens(learned), config, scheme.names, teacher),
+        to_examples(sides.dev, held_out, config, scheme.names),
+        int(tokenizer.pad_token_id),
+    )
 
 
 def _load_tokenizer(source: Source) -> PreTrainedTokenizerBase:

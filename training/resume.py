@@ -18,6 +18,9 @@ _COMPLETE = "complete"
 RESULT = "result.json"
 """What a training leaves when it has been through: see `finetune`."""
 
+SOFT_LABELS = "soft_labels.npy"
+"""What teachers have said: see `distill`."""
+
 # What may change between the parts of one run: it does not touch the weights.
 _FREE: dict[str, Any] = {
     "output": True,
@@ -42,7 +45,8 @@ def claim(folder: Path, identity: dict[str, Any]) -> bool:
     run is there.
     """
     record = folder / _IDENTITY
-    begun = any(folder.glob(f"*/checkpoint-*/{_COMPLETE}")) or any(folder.glob(f"*/{RESULT}"))
+    signs = (SOFT_LABELS, f"*/checkpoint-*/{_COMPLETE}", f"*/{RESULT}")
+    begun = any(any(folder.glob(sign)) for sign in signs)
     if record.is_file() and begun:
         found = json.loads(record.read_text(encoding="utf-8"))
         known = json.loads(json.dumps(identity))  # as JSON gives it back: lists for tuples

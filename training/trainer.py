@@ -28,7 +28,7 @@ from transformers.integrations import (
 )
 
 from serving.errors import InputError
-from training.batches import LengthSampler
+from training.batches import NO_LABEL, LengthSampler
 from training.config import OptimisationConfig, TrainConfig
 from training.failures import diverged
 from training.optimisation import parameter_groups
@@ -128,14 +128,24 @@ class SentenceTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,  # noqa: ARG002
     ) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
-        """Return the mean of the sentences' weighted cross-entropies."""
+        """Return the mean of the sentences' weighted cross-entropies.
+
+        A sentence's is that with its label and that with its teachers' answer, each by its share;
+        the latter times the square of the temperature, so that a share means the same at each
+        (Hinton et al. 2015, section 2).
+        """
         logits = model(inputs["input_ids"], inputs["attention_mask"]).float()
         losses = functional.cross_entropy(
             logits,
             inputs["labels"],
             reduction="none",
             label_smoothing=self.config.optimisation.label_smoothing,
+            ignore_index=NO_LABEL,
         )
+        if "teacher" in inputs:
+            heat, share = self.config.distill.temperature, inputs["teacher_share"]
+            soft = functional.cross_entropy(logits / heat, inputs["teacher"], reduction="none")
+            losses = (1 - share) * losses + share * heat**2 * soft
         loss = (losses * inputs["weights"]).mean()
         return (loss, {"logits": logits}) if return_outputs else loss
 
