@@ -32,6 +32,7 @@ from training.config import TrainConfig
 from training.labelled import LabelledSentence, Normalize
 from training.model import SETTINGS
 from training.splits import leak_key
+from training.trainer import use_bf16
 
 Probabilities = NDArray[np.float32]
 Answer = Callable[[Sequence[str]], Probabilities]
@@ -243,6 +244,7 @@ def _checkpoint_teacher(folder: Path) -> Teacher:
     normalize = NORMALIZERS[settings.normalizer].apply
     tokenizer = load_tokenizer(folder / "tokenizer.json", max_length=settings.max_length)
     padding = int(model.encoder.config.pad_token_id)
+    half_precision = torch.autocast(device.type, torch.bfloat16, enabled=use_bf16("auto"))
 
     def answer(texts: Sequence[str]) -> Probabilities:
         ids = [item.ids for item in tokenize(tokenizer, [normalize(text) for text in texts])]
@@ -255,9 +257,9 @@ def _checkpoint_teacher(folder: Path) -> Teacher:
             padded = nn.utils.rnn.pad_sequence(batch, batch_first=True, padding_value=padding)
             lengths = torch.tensor([len(row) for row in batch])
             mask = (torch.arange(padded.shape[1]) < lengths.unsqueeze(1)).long()
-            with torch.inference_mode():
+            with torch.inference_mode(), half_precision:
                 logits = model(padded.to(device), mask.to(device))
-            result[rows] = logits.softmax(-1).cpu().numpy()
+            result[rows] = logits.float().softmax(-1).cpu().numpy()
         model.cpu()  # the student needs the device
         return result
 

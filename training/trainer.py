@@ -70,7 +70,7 @@ def training_arguments(
         learning_rate=step.learning_rate,
         warmup_steps=step.warmup_ratio,
         max_grad_norm=step.max_grad_norm,
-        bf16=_use_bf16(step.precision),
+        bf16=use_bf16(step.precision),
         fp16=step.precision == "fp16",
         seed=seed,
         eval_strategy="epoch",
@@ -182,7 +182,7 @@ class SentenceTrainer(Trainer):
         }
 
 
-def _use_bf16(precision: str) -> bool:
+def use_bf16(precision: str) -> bool:
     """Return whether to compute in bfloat16: where it is asked for, or where hardware has it."""
     if precision != "auto":
         return precision == "bf16"
