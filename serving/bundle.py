@@ -13,6 +13,7 @@ from serving.errors import InputError
 from serving.labels import LabelScheme
 from serving.normalize import NORMALIZERS
 
+_SHIPPED = Path(__file__).parent / "models"
 MANIFEST = "bundle.json"
 REQUIRED_FILES = ("model.onnx", "tokenizer.json", "config.json")
 
@@ -86,7 +87,11 @@ class Bundle:
 
     @classmethod
     def load(cls, folder: Path) -> "Bundle":
-        """Read and verify a bundle; raise InputError naming what does not match."""
+        """Read and verify the bundle at `folder`, or the one that ships under this name.
+
+        Raises InputError naming what does not match.
+        """
+        folder = find_model(folder)
         manifest = _read_manifest(folder)
         _verify_files(folder, manifest)
         _verify_normalizer(folder, manifest.normalizer)
@@ -95,7 +100,17 @@ class Bundle:
 
 def shipped_model(name: str = "default") -> Path:
     """Return the folder of a model that ships inside the package."""
-    return Path(__file__).parent / "models" / name
+    return _SHIPPED / name
+
+
+def find_model(model: Path) -> Path:
+    """Return the folder `model`, or that of the model that ships under this name.
+
+    What could be either is a folder if there is one.
+    """
+    shipped = _SHIPPED / model
+    named = len(model.parts) == 1 and not model.exists() and (shipped / MANIFEST).is_file()
+    return shipped if named else model
 
 
 def sha256(path: Path) -> str:
@@ -112,7 +127,8 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 def _read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
-    remedy = "Name a folder made by `rasd train` or `rasd export`."
+    ours = " or ".join(sorted(path.parent.name for path in _SHIPPED.glob(f"*/{MANIFEST}")))
+    remedy = f"Name a folder made by `rasd train` or `rasd export`, or a model that ships: {ours}."
     if not folder.is_dir():
         raise InputError(f"{folder}: no such model folder", remedy)
     if not path.is_file():

@@ -62,7 +62,10 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="the records' id (default: id; a record without one is FILE:LINE)",
     )
     classify.add_argument(
-        "--model", type=Path, metavar="DIR", help="a bundle (default: the model that ships)"
+        "--model",
+        type=Path,
+        metavar="DIR",
+        help="a bundle's folder, or a model that ships: default or fast",
     )
     classify.add_argument(
         "--threads", type=_positive, metavar="N", help="cores to use (default: all available)"
@@ -82,7 +85,10 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     serve.add_argument("--port", type=int, help="the port (default: 8000; 0: any free one)")
     source = serve.add_mutually_exclusive_group()
     source.add_argument(
-        "--model", type=Path, metavar="DIR", help="a bundle (default: the model that ships)"
+        "--model",
+        type=Path,
+        metavar="DIR",
+        help="a bundle's folder, or a model that ships: default or fast",
     )
     source.add_argument(
         "--registry", type=Path, metavar="DIR", help="a registry, whose current version is followed"

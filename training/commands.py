@@ -26,7 +26,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "evaluate", help="figures, weak spots and plots of a bundle, alone or against another"
     )
     evaluate.add_argument("labelled", type=Path, nargs="+", help="labelled files")
-    evaluate.add_argument("--model", type=Path, help="a bundle (default: the model that ships)")
+    evaluate.add_argument("--model", type=Path, help="a bundle (default: the model `default`)")
     evaluate.add_argument(
         "--compare", type=Path, metavar="DIR", help="a bundle to compare it with, on the same files"
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
+from serving.bundle import find_model
 from serving.config_file import Key, Section, checked, read_yaml
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -119,4 +120,8 @@ def _resolve_paths(values: dict[str, Any], base: Path) -> None:
         (values.get("security"), "keys_file"),
     ):
         if isinstance(group, dict) and isinstance(group.get(name), str):
-            group[name] = base / Path(group[name]).expanduser()
+            path = base / Path(group[name]).expanduser()
+            if name == "model" and not path.exists():
+                shipped = find_model(Path(group[name]))
+                path = shipped if shipped.exists() else path
+            group[name] = path

@@ -5,6 +5,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import numpy as np  # noqa: E402
+import onnxruntime  # noqa: E402
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
@@ -66,3 +67,43 @@ def test_int8_weights_take_a_quarter_of_the_space(graphs, tmp_path):
     quantize_rowwise(tmp_path / "fp32.onnx", tmp_path / "int8.onnx")
     sizes = [(tmp_path / name).stat().st_size for name in ("int8.onnx", "fp32.onnx")]
     assert sizes[0] < 0.55 * sizes[1]  # a tiny graph is half nodes and names
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.lists(st.floats(-30, 30, width=32), min_size=16, max_size=16), min_size=1, max_size=6
+    )
+)
+def test_a_row_behind_gelu_is_never_off_by_more_than_half_a_step(gelu_graph, rows):
+    values = np.array(rows, np.float32)
+    gelu = torch.nn.functional.gelu(torch.from_numpy(values)).numpy()
+    (found,) = gelu_graph.run(None, {"x": values})
+    step = np.maximum(gelu.max(axis=1, keepdims=True) / 223, 0.1701 / 32)
+    assert (np.abs(found - gelu) <= 0.5 * step + 1e-4).all()
+
+
+@pytest.fixture(scope="module")
+def gelu_graph(tmp_path_factory):
+    """GELU and a product with the identity, quantised: what comes out are the rounded values."""
+    folder = tmp_path_factory.mktemp("gelu")
+
+    class Gelu(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.identity = torch.nn.Parameter(torch.eye(16))
+
+        def forward(self, x):
+            return torch.nn.functional.gelu(x) @ self.identity
+
+    torch.onnx.export(
+        Gelu(),
+        (torch.zeros(2, 16),),
+        str(folder / "fp32.onnx"),
+        input_names=["x"],
+        dynamic_axes={"x": {0: "rows"}},
+        opset_version=17,
+        dynamo=False,
+    )
+    quantize_rowwise(folder / "fp32.onnx", folder / "int8.onnx")
+    return onnxruntime.InferenceSession(folder / "int8.onnx")
