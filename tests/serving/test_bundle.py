@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +31,16 @@ def refused(folder) -> InputError:
     assert str(caught.value).count("\n") == 1
     assert caught.value.exit_code == 2
     return caught.value
+
+
+def test_a_model_that_ships_goes_by_its_name_unless_a_folder_has_it(tmp_path, monkeypatch):
+    assert Bundle.load(Path("default")).folder == shipped_model("default")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "default").mkdir()
+    with pytest.raises(InputError, match="default: not a bundle"):
+        Bundle.load(Path("default"))
+    with pytest.raises(InputError, match="a model that ships: default"):
+        Bundle.load(Path("defualt"))
 
 
 def test_the_shipped_bundle_verifies():
