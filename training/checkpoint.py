@@ -8,15 +8,20 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 from transformers import AutoConfig, PreTrainedTokenizerBase
 
 from serving.errors import InputError
 from serving.labels import LabelScheme
 from training.labelled import LabelledSentence
-from training.model import SETTINGS, Pooling, SentenceClassifier, empty_encoder
+from training.model import Pooling, SentenceClassifier, empty_encoder
 
+SETTINGS = "checkpoint.json"
 WEIGHTS = "model.safetensors"
 HELD_OUT = "held_out.jsonl"
+# The encoder's weights are stored under its own names, so that the folder is an encoder too, to
+# train on from or to trim; this stands before the names of what is on top of it.
+_TOP = "classifier."
 
 
 class CheckpointSettings(BaseModel):
@@ -70,7 +75,7 @@ def save_checkpoint(
         for item in held_out
     )
     (folder / HELD_OUT).write_text("".join(lines), encoding="utf-8")
-    save_file(model.state_dict(), folder / WEIGHTS)
+    save_file(_stored(model.state_dict()), folder / WEIGHTS, metadata={"format": "pt"})
     text = json.dumps(settings.model_dump(mode="json"), ensure_ascii=False, indent=1)
     (folder / SETTINGS).write_text(text + "\n", encoding="utf-8")
     return Checkpoint(folder, settings, model)
@@ -86,10 +91,25 @@ def load_checkpoint(folder: Path) -> Checkpoint:
             pooling=settings.pooling,
             dropout=settings.dropout,
         )
-        model.load_state_dict(load_file(folder / WEIGHTS))
+        model.load_state_dict(_restored(load_file(folder / WEIGHTS)))
     except (OSError, RuntimeError, ValidationError, ValueError) as error:
         raise InputError(
             f"{folder}: not a checkpoint: {' '.join(str(error).split())}",
             "Name the folder `checkpoint` that `rasd train` leaves beside the bundle.",
         ) from error
     return Checkpoint(folder, settings, model)
+
+
+def _stored(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    part = "encoder."
+    return {
+        name.removeprefix(part) if name.startswith(part) else _TOP + name: value
+        for name, value in weights.items()
+    }
+
+
+def _restored(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(_TOP) if name.startswith(_TOP) else f"encoder.{name}": value
+        for name, value in weights.items()
+    }

@@ -27,10 +27,9 @@ from serving.progress import SentenceProgress
 from serving.readers import DocumentStream, ReadOptions, find_sources
 from serving.records import Prediction
 from serving.sentences import split_sentences
-from training.checkpoint import WEIGHTS, load_checkpoint
+from training.checkpoint import SETTINGS, WEIGHTS, load_checkpoint
 from training.config import TrainConfig
 from training.labelled import LabelledSentence, Normalize
-from training.model import SETTINGS
 from training.splits import leak_key
 from training.trainer import use_bf16
 

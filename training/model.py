@@ -3,7 +3,7 @@
 import inspect
 import warnings
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,9 +20,6 @@ from serving.errors import InputError
 from training.hub import Source, find_source
 
 Pooling = Literal["mean", "cls", "attention"]
-
-SETTINGS = "checkpoint.json"
-"""The file by which a folder is known as a checkpoint: see `checkpoint`."""
 
 
 class SentenceClassifier(nn.Module):
@@ -79,19 +76,14 @@ class SentenceClassifier(nn.Module):
 
 
 def load_encoder(source: Source | Path, *, dropout: float | None = None) -> PreTrainedModel:
-    """Load a pretrained encoder, or that of a checkpoint, in single precision.
+    """Load a pretrained encoder in single precision.
 
     `dropout` takes the place of every dropout probability that it was pretrained with. Raises
     InputError when there is no encoder to load.
     """
     if isinstance(source, Path):
         source = find_source(source)
-    place: dict[str, Any] = {
-        "revision": source.revision,
-        "local_files_only": source.local_files_only,
-    }
-    # A checkpoint holds a whole classifier, of which the encoder is one part.
-    part = {r"^encoder\.": ""} if (Path(source.name) / SETTINGS).is_file() else None
+    place = {"revision": source.revision, "local_files_only": source.local_files_only}
     verbosity = logging.get_verbosity()
     try:
         config = AutoConfig.from_pretrained(source.name, **place)
@@ -104,7 +96,6 @@ def load_encoder(source: Source | Path, *, dropout: float | None = None) -> PreT
             config=config,
             **place,
             dtype=torch.float32,
-            key_mapping=part,
             output_loading_info=True,
             **_without_pooler(config),
         )
