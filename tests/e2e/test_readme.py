@@ -19,7 +19,7 @@ def blocks(language: str) -> list[str]:
 COMMANDS = [
     line.split("|")[-1].strip()
     for block in blocks("sh")
-    for line in block.splitlines()
+    for line in block.replace("\\\n", " ").splitlines()
     if re.search(r"(^|\| )rasd ", line)
 ]
 

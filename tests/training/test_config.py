@@ -15,6 +15,7 @@ from training.config import TrainConfig, load_config
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SHIPPED = [CONFIGS / "compact.yaml", CONFIGS / "arabert.yaml"]
+FAST = CONFIGS / "fast.yaml"  # names only what differs from compact.yaml
 
 MINIMAL = """\
 encoder: some/encoder
@@ -71,7 +72,14 @@ def test_a_shipped_configuration_has_every_key(path: Path) -> None:
     assert config.name == path.stem
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_the_small_students_configuration_names_a_teacher_and_fewer_layers() -> None:
+    config = load_config(FAST)
+    assert config.distill.teachers
+    assert config.distill.layers
+    assert config.name == "fast"
+
+
+@pytest.mark.parametrize("path", [*SHIPPED, FAST], ids=lambda path: path.stem)
 def test_every_key_of_a_shipped_configuration_is_explained(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
     for before, line in pairwise(lines):
