@@ -1,18 +1,56 @@
-"""Sentences to batches: which ones stand together, and how they are padded."""
+"""Sentences to batches: what a row holds, which ones stand together, how they are padded."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from datasets import Dataset
 from numpy.typing import NDArray
 from torch import Tensor
+
+from serving.onnx_model import FloatArray, TokenIds
+from training.config import TrainConfig
+from training.labelled import LabelledSentence
 
 # Batches in which sentences of like length are brought together before they are shuffled.
 _POOL = 50
 
 NO_LABEL = -100
 """Stands for the label of a sentence that only teachers have labelled."""
+
+
+def to_examples(
+    sentences: Sequence[LabelledSentence],
+    tokens: Sequence[TokenIds],
+    config: TrainConfig,
+    names: Sequence[str],
+    teacher: FloatArray | None = None,
+) -> Dataset:
+    """Return one row a sentence: its ids, their number, its label's number, its loss's weight.
+
+    `teacher` has what teachers say (rows, labels). Sentences that they alone have labelled are
+    its last rows, and those of `tokens`: each weighs what its labels are expected to.
+    """
+    labels = [names.index(sentence.label) for sentence in sentences]
+    counts = np.bincount(labels, minlength=len(names))
+    # Rarer labels weigh more: count^-power, scaled so that the mean over all sentences is 1.
+    by_label = np.maximum(counts, 1) ** -config.optimisation.class_weight_power
+    by_label *= len(labels) / (by_label * counts).sum()
+    sure = np.where([s.sure for s in sentences], 1.0, config.data.unsure_weight)
+    weights = by_label[labels] * sure
+    columns: dict[str, list[Any]] = {}
+    if teacher is not None:
+        alone = len(teacher) - len(labels)
+        weights = np.append(weights, teacher[len(labels) :] @ by_label)
+        columns["teacher"] = list(teacher)
+        columns["teacher_share"] = [config.distill.share] * len(labels) + [1.0] * alone
+        labels += [NO_LABEL] * alone
+    columns["input_ids"] = [item.ids for item in tokens]
+    columns["length"] = [len(item.ids) for item in tokens]
+    columns["label"] = labels
+    columns["weight"] = list(weights)
+    return Dataset.from_dict(columns)
 
 
 class Collator:

@@ -1,7 +1,7 @@
 """A fine-tuned classifier on disk: what `rasd train` leaves and `rasd export` reads."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from training.model import Pooling, SentenceClassifier, empty_encoder
 SETTINGS = "checkpoint.json"
 WEIGHTS = "model.safetensors"
 HELD_OUT = "held_out.jsonl"
+_SAMPLE = "sample.jsonl"
 # The encoder's weights are stored under its own names, so that the folder is an encoder too, to
 # train on from or to trim; this stands before the names of what is on top of it.
 _TOP = "classifier."
@@ -43,11 +44,15 @@ class CheckpointSettings(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A model, its settings, and the folder with its `tokenizer.json` and `config.json`."""
+    """A model, its settings, and the folder with its `tokenizer.json` and `config.json`.
+
+    `sample` is text that it was trained on, for int8 to find its scales on.
+    """
 
     folder: Path
     settings: CheckpointSettings
     model: SentenceClassifier
+    sample: Sequence[str]
 
 
 def save_checkpoint(
@@ -57,11 +62,13 @@ def save_checkpoint(
     *,
     tokenizer: PreTrainedTokenizerBase,
     held_out: Sequence[LabelledSentence],
+    sample: Sequence[str],
 ) -> Checkpoint:
     """Write weights, settings, tokenizer and held-out sentences into `folder`.
 
     `config.json` is the encoder's with the labels added, so that `transformers.AutoConfig` reads
-    it. The held-out sentences are what `rasd export` calibrates on.
+    it. `rasd export` calibrates on the held-out
+    sentences, and scales int8 on the sample of the training text.
     """
     names = settings.scheme.names
     config = model.encoder.config
@@ -70,15 +77,13 @@ def save_checkpoint(
     config.pad_token_id = tokenizer.pad_token_id
     config.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    lines = (
-        json.dumps({"text": item.text, "label": item.label}, ensure_ascii=False) + "\n"
-        for item in held_out
-    )
-    (folder / HELD_OUT).write_text("".join(lines), encoding="utf-8")
+    rows = [{"text": item.text, "label": item.label} for item in held_out]
+    (folder / HELD_OUT).write_text(_json_lines(rows), encoding="utf-8")
+    (folder / _SAMPLE).write_text(_json_lines({"text": text} for text in sample), encoding="utf-8")
     save_file(_stored(model.state_dict()), folder / WEIGHTS, metadata={"format": "pt"})
     text = json.dumps(settings.model_dump(mode="json"), ensure_ascii=False, indent=1)
     (folder / SETTINGS).write_text(text + "\n", encoding="utf-8")
-    return Checkpoint(folder, settings, model)
+    return Checkpoint(folder, settings, model, sample)
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
@@ -92,12 +97,18 @@ def load_checkpoint(folder: Path) -> Checkpoint:
             dropout=settings.dropout,
         )
         model.load_state_dict(_restored(load_file(folder / WEIGHTS)))
-    except (OSError, RuntimeError, ValidationError, ValueError) as error:
+        lines = (folder / _SAMPLE).read_text(encoding="utf-8").splitlines()
+        sample = [str(json.loads(line)["text"]) for line in lines]
+    except (KeyError, OSError, RuntimeError, ValidationError, ValueError) as error:
         raise InputError(
             f"{folder}: not a checkpoint: {' '.join(str(error).split())}",
             "Name the folder `checkpoint` that `rasd train` leaves beside the bundle.",
         ) from error
-    return Checkpoint(folder, settings, model)
+    return Checkpoint(folder, settings, model, sample)
+
+
+def _json_lines(rows: Iterable[dict[str, str]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def _stored(weights: dict[str, Tensor]) -> dict[str, Tensor]:

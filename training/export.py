@@ -3,7 +3,7 @@
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from training.checkpoint import HELD_OUT, Checkpoint, load_checkpoint
 from training.labelled import LabelledSentence, read_labelled
 from training.metrics import classification_metrics, coverage_accuracy
 from training.onnx_export import check_parity, export_onnx
-from training.quantize import quantize_rowwise
+from training.quantize import quantize_int8
 
 # Sentences on which torch and ONNX are compared: enough to meet every length.
 _PARITY_SENTENCES = 64
@@ -80,7 +80,11 @@ def export_bundle(checkpoint: Checkpoint, held_out: Sequence[LabelledSentence], 
     settings = checkpoint.settings
     normalize = NORMALIZERS[settings.normalizer].apply
     tokenizer = load_tokenizer(checkpoint.folder / "tokenizer.json", max_length=settings.max_length)
-    tokens = [item.ids for item in tokenize(tokenizer, [normalize(s.text) for s in held_out])]
+
+    def token_ids(texts: Iterable[str]) -> list[list[int]]:
+        return [item.ids for item in tokenize(tokenizer, [normalize(text) for text in texts])]
+
+    tokens = token_ids(sentence.text for sentence in held_out)
     labels = np.array([settings.scheme.names.index(s.label) for s in held_out])
     padding_id = int(checkpoint.model.encoder.config.pad_token_id)
     with atomic_folder(out) as folder, tempfile.TemporaryDirectory() as scratch:
@@ -93,7 +97,7 @@ def export_bundle(checkpoint: Checkpoint, held_out: Sequence[LabelledSentence], 
             tokens[:_PARITY_SENTENCES],
             tolerance=settings.max_logit_difference,
         )
-        quantize_rowwise(full, folder / "model.onnx")
+        quantize_int8(full, folder / "model.onnx", token_ids(checkpoint.sample))
         int8 = OnnxModel(folder / "model.onnx", padding_id=padding_id)
         measured = _measure(checkpoint, fp32.logits(tokens), int8.logits(tokens), labels)
         measured.metrics["torch_onnx_difference"] = parity

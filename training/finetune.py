@@ -19,10 +19,8 @@ from torch import Tensor, nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from serving.atomic import atomic_file
-from serving.onnx_model import FloatArray, TokenIds
-from training.batches import NO_LABEL, Collator
+from training.batches import Collator
 from training.config import TrainConfig
-from training.labelled import LabelledSentence
 from training.model import SentenceClassifier
 from training.optimisation import WeightAverage
 from training.resume import RESULT, Checkpoints, newest_checkpoint
@@ -35,7 +33,7 @@ _KEPT = "kept.safetensors"
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """The two sides as rows for the Trainer (see `to_examples`), and the id that pads them."""
+    """The two sides as rows for the Trainer (see `batches`), and the id that pads them."""
 
     train: Dataset
     dev: Dataset
@@ -111,39 +109,6 @@ def fine_tune(
     _say(f"{len(runs)} seeds: macro-F1 {summary['mean']} ± {summary['standard_deviation']}")
     _say(f"kept: {kept}, macro-F1 {macro_f1:.4f}")
     return FineTuned(model, history, kept, summary)
-
-
-def to_examples(
-    sentences: Sequence[LabelledSentence],
-    tokens: Sequence[TokenIds],
-    config: TrainConfig,
-    names: Sequence[str],
-    teacher: FloatArray | None = None,
-) -> Dataset:
-    """Return one row a sentence: its ids, their number, its label's number, its loss's weight.
-
-    `teacher` has what teachers say (rows, labels). Sentences that they alone have labelled are
-    its last rows, and those of `tokens`: each weighs what its labels are expected to.
-    """
-    labels = [names.index(sentence.label) for sentence in sentences]
-    counts = np.bincount(labels, minlength=len(names))
-    # Rarer labels weigh more: count^-power, scaled so that the mean over all sentences is 1.
-    by_label = np.maximum(counts, 1) ** -config.optimisation.class_weight_power
-    by_label *= len(labels) / (by_label * counts).sum()
-    sure = np.where([s.sure for s in sentences], 1.0, config.data.unsure_weight)
-    weights = by_label[labels] * sure
-    columns: dict[str, list[Any]] = {}
-    if teacher is not None:
-        alone = len(teacher) - len(labels)
-        weights = np.append(weights, teacher[len(labels) :] @ by_label)
-        columns["teacher"] = list(teacher)
-        columns["teacher_share"] = [config.distill.share] * len(labels) + [1.0] * alone
-        labels += [NO_LABEL] * alone
-    columns["input_ids"] = [item.ids for item in tokens]
-    columns["length"] = [len(item.ids) for item in tokens]
-    columns["label"] = labels
-    columns["weight"] = list(weights)
-    return Dataset.from_dict(columns)
 
 
 def _train_seed(

@@ -5,9 +5,11 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import PartialState
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, set_seed
@@ -18,19 +20,23 @@ from serving.errors import InputError
 from serving.labels import LabelScheme
 from serving.normalize import NORMALIZERS
 from serving.onnx_model import FloatArray, TokenIds, load_tokenizer, tokenize
-from training.checkpoint import Checkpoint, CheckpointSettings, save_checkpoint
+from training.batches import to_examples
+from training.checkpoint import CheckpointSettings, save_checkpoint
 from training.config import TrainConfig
 from training.distill import keep_layers, prepare_lessons
 from training.environment import environment
 from training.export import export_bundle
 from training.failures import DivergedError, memory_errors_explained
-from training.finetune import Examples, fine_tune, to_examples
+from training.finetune import Examples, fine_tune
 from training.hub import Source, find_source
 from training.labelled import fingerprint
 from training.model import SentenceClassifier, load_encoder
 from training.resume import SOFT_LABELS, claim, run_identity
 from training.splits import Sides, read_sides
 from training.trainer import check_hardware_and_trackers
+
+# Enough to meet every wide channel; more would let rare extremes coarsen the scales.
+_SAMPLE = 128
 
 
 def train(config: TrainConfig, out: Path, *, command: Sequence[str]) -> Path:
@@ -106,8 +112,15 @@ def train(config: TrainConfig, out: Path, *, command: Sequence[str]) -> Path:
         provenance=provenance | seen | {"environment": environment()},
     )
     with atomic_folder(out / "checkpoint") as folder:
-        save_checkpoint(folder, result.model, settings, tokenizer=tokenizer, held_out=sides.dev)
-    checkpoint = Checkpoint(out / "checkpoint", settings, result.model)
+        saved = save_checkpoint(
+            folder,
+            result.model,
+            settings,
+            tokenizer=tokenizer,
+            held_out=sides.dev,
+            sample=_sample(sides, config.optimisation.seed),
+        )
+    checkpoint = replace(saved, folder=out / "checkpoint")
     bundle = export_bundle(checkpoint, sides.dev, out / "bundle")
     shutil.rmtree(work)
     return bundle
@@ -137,6 +150,12 @@ def _examples(
         to_examples(sides.dev, held_out, config, scheme.names),
         int(tokenizer.pad_token_id),
     )
+
+
+def _sample(sides: Sides, seed: int) -> list[str]:
+    """Draw the training sentences on which int8 finds its scales."""
+    order = np.random.default_rng(seed).permutation(len(sides.train))
+    return [sides.train[index].text for index in order[:_SAMPLE]]
 
 
 def _load_tokenizer(source: Source) -> PreTrainedTokenizerBase:

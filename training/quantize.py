@@ -1,18 +1,29 @@
-"""Row-wise int8: a graph whose scores do not depend on a sentence's neighbours.
+"""Int8 whose scores do not depend on a sentence's neighbours: two ways to scale activations.
 
 Stock dynamic quantisation scales the activations of a whole batch by one number, so a sentence
 is scored differently beside different neighbours, and one outlying token costs every other its
-precision. Here every token (a row of the activation matrix) gets its own symmetric scale
-(Dettmers et al. 2022, "LLM.int8()", section 3, vector-wise quantisation):
+precision. Here a product is scaled by what stands before it; weights are always signed, with one
+scale a column:
 
-    row = max |x| / 127          x8 = round(x / row)            (unsigned, zero point 128)
-    column = max |w| / 127       w8 = round(w / column)         (signed)
-    x @ w  =  row * ((x8 @ w8) * column)
+    w8 = round(w / column)       column = max |w| / 127 over the column
 
-Behind GELU, which never falls below -0.17, half of the integers would stay unused: there zero
-lies at 32, and 223 steps are left for what is positive.
+Behind a layer normalisation, activations keep within bounds, but in a few channels bounds far
+wider than the rest's. Every channel gets a constant of its own, found on calibration sentences
+and taken into the weights (Xiao et al. 2023, "SmoothQuant"); what exceeds it saturates:
+
+    x8 = round(x / channel)      x @ w  =  (x8 @ w8) * column        w8, column of channel * w
+
+Elsewhere (attention's output, the feed-forward's inside) a token may be many times larger than
+another, and each has its own scale (Dettmers et al. 2022, "LLM.int8()", section 3):
+
+    row = max |x| / 127          x8 = round(x / row)
+                                 x @ w  =  row * ((x8 @ w8) * column)
+
+x8 is unsigned with zero at 128; behind GELU, which never falls below -0.17, zero is at 32 and 223
+steps are left for what is positive.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,19 +33,25 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
+from training.channels import FloatArray, channel_peaks, smoothing_scale
+
 # Smaller matrices (a head, a pooling vector) cost nothing and stay in single precision.
 MIN_COLUMNS = 16
-# The scale of a row of zeros; its quantised values are zero whatever it is.
+# The scale of zeros; their quantised values are zero whatever it is.
 _TINY = np.float32(1e-12)
 # GELU's least value is -0.1700 (at -0.7518); its node stands at most this far behind its Erf.
 _GELU_LEAST = 0.1701
 _GELU_NODES = 4
 
 
-def quantize_rowwise(source: Path, target: Path) -> None:
-    """Write the single-precision graph `source` with int8 weights and embeddings to `target`."""
+def quantize_int8(source: Path, target: Path, calibration: Sequence[Sequence[int]]) -> None:
+    """Write the single-precision graph `source` with int8 weights and embeddings to `target`.
+
+    `calibration` is token ids of sentences such as will be scored; a hundred are enough.
+    """
     model = onnx.load(source)
-    _Quantizer(model).run()
+    quantizer = _Quantizer(model)
+    quantizer.run(channel_peaks(model, quantizer.normalized, calibration))
     onnx.checker.check_model(model)
     onnx.save(model, target)
 
@@ -52,8 +69,8 @@ class _Range:
     least: str
 
 
-_SYMMETRIC = _Range("rowwise_zero", "rowwise_steps", "rowwise_least")
-_BEHIND_GELU = _Range("rowwise_gelu_zero", "rowwise_gelu_steps", "rowwise_gelu_least")
+_SYMMETRIC = _Range("int8_zero", "int8_steps", "int8_least")
+_BEHIND_GELU = _Range("int8_gelu_zero", "int8_gelu_steps", "int8_gelu_least")
 
 
 class _Quantizer:
@@ -63,13 +80,28 @@ class _Quantizer:
         self.model = model
         self.graph = model.graph
         self.weights = {item.name: item for item in self.graph.initializer}
-        self.nodes: list[NodeProto] = []
         self.makers = {name: node for node in self.graph.node for name in node.output}
-        # Activation name -> its quantised form and row scale: Q, K and V read the same one.
+        self.readers: dict[str, list[NodeProto]] = {}
+        for node in self.graph.node:
+            for name in node.input:
+                self.readers.setdefault(name, []).append(node)
+        # The layer normalisations that products read.
+        self.normalized = [
+            node.output[0]
+            for node in self.graph.node
+            if node.op_type == "LayerNormalization" and self._products_of(node.output[0])
+        ]
+        self.nodes: list[NodeProto] = []
+        # Biases that a product has taken over: their additions are left out.
+        self.absorbed: set[str] = set()
+        # Activation name -> its quantised form and its scale, a channel's or a row's: Q, K and V
+        # read the same one.
+        self.channels: dict[str, tuple[str, FloatArray]] = {}
         self.rows: dict[str, tuple[str, str]] = {}
 
-    def run(self) -> None:
-        self._constant("rowwise_one", np.float32(1))
+    def run(self, peaks: dict[str, FloatArray]) -> None:
+        """Rewrite; `peaks` has the channels' largest sizes behind each layer normalisation."""
+        self._constant("int8_one", np.float32(1))
         for kind, zero, steps, least in (
             (_SYMMETRIC, 128, 127, _TINY),
             (_BEHIND_GELU, 32, 223, _GELU_LEAST * 223 / 32),
@@ -78,11 +110,13 @@ class _Quantizer:
             self._constant(kind.steps, np.float32(steps))
             self._constant(kind.least, np.float32(least))
         for node in self.graph.node:
-            if node.op_type == "MatMul" and self._is_matrix(node.input[1]):
-                self._product(node)
+            if self._is_product(node) and node.input[0] in peaks:
+                self._product_by_channel(node, peaks[node.input[0]])
+            elif self._is_product(node):
+                self._product_by_row(node)
             elif node.op_type == "Gather" and self._is_matrix(node.input[0]):
                 self._embedding(node)
-            else:
+            elif node.output[0] not in self.absorbed:
                 self.nodes.append(node)
         del self.graph.node[:]
         self.graph.node.extend(self.nodes)
@@ -98,22 +132,11 @@ class _Quantizer:
             and min(weight.dims) >= MIN_COLUMNS
         )
 
-    def _product(self, node: NodeProto) -> None:
-        """Replace `x @ w`."""
-        activation, weight = node.input
-        kind = _BEHIND_GELU if self._is_gelu(activation) else _SYMMETRIC
-        quantized, row = self._quantized_rows(activation, kind)
-        weight8, column = self._quantized_weight(weight, axis=0)
-        product = f"{node.name}_columns_scaled"
-        # Multiplies the integers and applies the column scale in the product's own last pass.
-        self._node(
-            "MatMulIntegerToFloat",
-            [quantized, weight8, "rowwise_one", column, kind.zero],
-            product,
-            domain="com.microsoft",
-        )
-        self._node("Mul", [product, row], node.output[0])
-        self._keep_bias_from_gelu(node.output[0])
+    def _is_product(self, node: NodeProto) -> bool:
+        return node.op_type == "MatMul" and self._is_matrix(node.input[1])
+
+    def _products_of(self, activation: str) -> list[NodeProto]:
+        return [node for node in self.readers.get(activation, []) if self._is_product(node)]
 
     def _is_gelu(self, activation: str, within: int = _GELU_NODES) -> bool:
         """Tell whether an activation is x * (erf(x / sqrt(2)) + 1) / 2, in whatever order."""
@@ -125,51 +148,97 @@ class _Quantizer:
             and any(self._is_gelu(name, within - 1) for name in maker.input)
         )
 
+    def _product_by_channel(self, node: NodeProto, peaks: FloatArray) -> None:
+        """Replace `x @ w + bias` behind a layer normalisation, in the product's own last pass."""
+        activation, weight = node.input
+        integers, scale = self._quantized_channels(activation, peaks)
+        values = self._values(weight) * scale[:, None]
+        matrix, column = self._quantized_weight(weight, values, axis=0)
+        bias, output = self._bias_of(node)
+        if bias:
+            self.absorbed.add(output)
+        self._multiply(integers, matrix, column, output, bias=bias)
+
+    def _quantized_channels(self, activation: str, peaks: FloatArray) -> tuple[str, FloatArray]:
+        """Return an activation's unsigned int8 form and its channels' scales (width,)."""
+        if activation not in self.channels:
+            matrices = [self._values(node.input[1]) for node in self._products_of(activation)]
+            scale = smoothing_scale(peaks, matrices)
+            name = f"{activation}_by_channel"
+            factor = self._constant(f"{name}_factor", 1 / scale)
+            scaled = self._node("Mul", [activation, factor], f"{name}_scaled")
+            integers = self._quantized(scaled, _SYMMETRIC, f"{name}_int8")
+            self.channels[activation] = integers, scale
+        return self.channels[activation]
+
+    def _bias_of(self, node: NodeProto) -> tuple[str, str]:
+        """Return the bias that is added to a product and the sum's name; "" when there is none."""
+        readers = self.readers.get(node.output[0], [])
+        if len(readers) == 1 and readers[0].op_type == "Add":
+            for name in readers[0].input:
+                if name in self.weights and len(self.weights[name].dims) == 1:
+                    return name, readers[0].output[0]
+        return "", node.output[0]
+
+    def _product_by_row(self, node: NodeProto) -> None:
+        """Replace `x @ w`, each token with its own scale."""
+        activation, weight = node.input
+        kind = _BEHIND_GELU if self._is_gelu(activation) else _SYMMETRIC
+        integers, row = self._quantized_rows(activation, kind)
+        matrix, column = self._quantized_weight(weight, self._values(weight), axis=0)
+        product = f"{node.name}_columns_scaled"
+        self._multiply(integers, matrix, column, product, zero=kind.zero)
+        self._node("Mul", [product, row], node.output[0])
+
     def _quantized_rows(self, activation: str, kind: _Range) -> tuple[str, str]:
         """Return the names of an activation's unsigned int8 form and of its row scale (…, 1)."""
         if activation not in self.rows:
-            name = f"{activation}_rowwise"
-            # Behind GELU the largest value is the largest size too, or else under `least`.
-            size = (
-                activation
-                if kind is _BEHIND_GELU
-                else self._node("Abs", [activation], f"{name}_abs")
-            )
+            name = f"{activation}_by_row"
+            size = activation
+            if kind is _SYMMETRIC:  # behind GELU the largest value is the largest size as well
+                size = self._node("Abs", [activation], f"{name}_abs")
             peak = self._node("ReduceMax", [size], f"{name}_peak", axes=[-1], keepdims=1)
             safe = self._node("Max", [peak, kind.least], f"{name}_safe")
             scale = self._node("Div", [safe, kind.steps], f"{name}_scale")
-            # A product with the inverse: a division of every element takes twice as long.
+            # A product with the inverse: dividing every element takes twice as long.
             inverse = self._node("Div", [kind.steps, safe], f"{name}_inverse")
             scaled = self._node("Mul", [activation, inverse], f"{name}_scaled")
-            integers = self._node(
-                "QuantizeLinear", [scaled, "rowwise_one", kind.zero], f"{name}_int8"
-            )
-            self.rows[activation] = integers, scale
+            self.rows[activation] = self._quantized(scaled, kind, f"{name}_int8"), scale
         return self.rows[activation]
 
-    def _keep_bias_from_gelu(self, product: str) -> None:
-        """Give a product's bias three dimensions: of one, ONNX Runtime fuses it with its GELU.
+    def _quantized(self, scaled: str, kind: _Range, output: str) -> str:
+        """Round to integers, move zero to where it lies and saturate at eight bits."""
+        return self._node("QuantizeLinear", [scaled, "int8_one", kind.zero], output)
 
-        The fused operator takes longer than the two.
-        """
-        for node in self.graph.node:
-            for name in node.input if node.op_type == "Add" and product in node.input else ():
-                bias = self.weights.get(name)
-                if bias is not None and len(bias.dims) == 1:
-                    bias.dims[:] = [1, 1, *bias.dims]
+    def _multiply(
+        self,
+        integers: str,
+        matrix: str,
+        column: str,
+        output: str,
+        *,
+        zero: str = _SYMMETRIC.zero,
+        bias: str = "",
+    ) -> None:
+        """Multiply integers; column scale and bias are applied in the product's own last pass."""
+        inputs = [integers, matrix, "int8_one", column, zero] + (["", bias] if bias else [])
+        self._node("MatMulIntegerToFloat", inputs, output, domain="com.microsoft")
 
     def _embedding(self, node: NodeProto) -> None:
         """Replace a look-up in an embedding table; each of its rows has a scale."""
         table, ids = node.input
-        table8, scale = self._quantized_weight(table, axis=1)
-        rows = self._node("Gather", [table8, ids], f"{node.name}_int8")
+        integers, scale = self._quantized_weight(table, self._values(table), axis=1)
+        rows = self._node("Gather", [integers, ids], f"{node.name}_int8")
         scales = self._node("Gather", [scale, ids], f"{node.name}_scale")
         wide = self._node("Cast", [rows], f"{node.name}_float", to=onnx.TensorProto.FLOAT)
         self._node("Mul", [wide, scales], node.output[0])
 
-    def _quantized_weight(self, name: str, *, axis: int) -> tuple[str, str]:
+    def _values(self, name: str) -> FloatArray:
+        values: FloatArray = numpy_helper.to_array(self.weights[name])
+        return values
+
+    def _quantized_weight(self, name: str, values: FloatArray, *, axis: int) -> tuple[str, str]:
         """Store a weight as int8 and the scale that `axis` shares; return both names."""
-        values = numpy_helper.to_array(self.weights[name])
         peak = np.maximum(np.abs(values).max(axis=axis, keepdims=True), _TINY)
         scale = (peak / 127).astype(np.float32)
         integers = np.rint(values / scale).astype(np.int8)

@@ -1,4 +1,4 @@
-"""Row-wise int8: close to single precision, and one score a sentence whatever its neighbours."""
+"""Int8: close to single precision, and one score a sentence whatever its neighbours."""
 
 import pytest
 
@@ -12,8 +12,10 @@ from hypothesis import strategies as st  # noqa: E402
 from serving.onnx_model import OnnxModel  # noqa: E402
 from training.model import SentenceClassifier, load_encoder  # noqa: E402
 from training.onnx_export import check_parity, export_onnx  # noqa: E402
-from training.quantize import quantize_rowwise  # noqa: E402
+from training.quantize import quantize_int8  # noqa: E402
 
+RANDOM = np.random.default_rng(7)
+CALIBRATION = [RANDOM.integers(8, 900, size).tolist() for size in range(5, 60)]
 SENTENCES = st.lists(st.lists(st.integers(8, 900), min_size=1, max_size=60), min_size=1, max_size=9)
 
 
@@ -27,7 +29,7 @@ def graphs(request, tiny_encoder, tmp_path_factory):
     )
     torch.nn.init.normal_(model.head.weight)  # logits far enough apart to see a difference
     export_onnx(model, folder / "fp32.onnx")
-    quantize_rowwise(folder / "fp32.onnx", folder / "int8.onnx")
+    quantize_int8(folder / "fp32.onnx", folder / "int8.onnx", CALIBRATION)
     return (
         model,
         OnnxModel(folder / "fp32.onnx", padding_id=0, threads=2),
@@ -64,7 +66,7 @@ def test_int8_is_close_to_fp32(graphs):
 def test_int8_weights_take_a_quarter_of_the_space(graphs, tmp_path):
     model, _, _ = graphs
     export_onnx(model, tmp_path / "fp32.onnx")
-    quantize_rowwise(tmp_path / "fp32.onnx", tmp_path / "int8.onnx")
+    quantize_int8(tmp_path / "fp32.onnx", tmp_path / "int8.onnx", CALIBRATION)
     sizes = [(tmp_path / name).stat().st_size for name in ("int8.onnx", "fp32.onnx")]
     assert sizes[0] < 0.55 * sizes[1]  # a tiny graph is half nodes and names
 
@@ -105,5 +107,5 @@ def gelu_graph(tmp_path_factory):
         opset_version=17,
         dynamo=False,
     )
-    quantize_rowwise(folder / "fp32.onnx", folder / "int8.onnx")
+    quantize_int8(folder / "fp32.onnx", folder / "int8.onnx", [])
     return onnxruntime.InferenceSession(folder / "int8.onnx")
