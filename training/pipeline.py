@@ -62,10 +62,15 @@ def train(config: TrainConfig, out: Path, *, command: Sequence[str]) -> Path:
     )
     tokenizer = _load_tokenizer(source)
     examples = _examples(config, sides, scheme, tokenizer)
-    provenance = _provenance(config, sides, scheme, command)
+    provenance = _provenance(config, sides, scheme, command, source)
     work = out / "trainer"
     if process.is_main_process:
-        identity = run_identity(config, data=provenance["data"], processes=process.num_processes)
+        identity = run_identity(
+            config,
+            data=provenance["data"],
+            encoder_commit=source.commit,
+            processes=process.num_processes,
+        )
         if claim(work, identity):
             sys.stderr.write(f"{work}: going on with the unfinished run\n")
     process.wait_for_everyone()
@@ -129,7 +134,11 @@ def _load_tokenizer(source: Source) -> PreTrainedTokenizerBase:
 
 
 def _provenance(
-    config: TrainConfig, sides: Sides, scheme: LabelScheme, command: Sequence[str]
+    config: TrainConfig,
+    sides: Sides,
+    scheme: LabelScheme,
+    command: Sequence[str],
+    source: Source,
 ) -> dict[str, Any]:
     """Return what it takes to make this model again.
 
@@ -143,6 +152,7 @@ def _provenance(
     return {
         "command": shlex.join(command),
         "config": settings,
+        "encoder_commit": source.commit,
         "data": {
             side: {
                 "sentences": len(sentences),
