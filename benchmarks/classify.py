@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
+import plain
 
 from serving.bundle import Bundle, shipped_model
 from serving.classifier import Classifier
@@ -42,14 +42,17 @@ def main() -> None:
         bundle.folder / "tokenizer.json", max_length=bundle.manifest.max_length
     )
     ids = [item.ids for item in tokenize(tokenizer, [normalize(text) for text in texts])]
-    session = plain_session(bundle, options.threads)
+    session = plain.session(bundle.folder / "model.onnx", options.threads)
+    padding_id = bundle.padding_id
     classifier = Classifier.load(threads=options.threads)
     ways: dict[str, Callable[[], object]] = {
         "Classifier (text to labels)": lambda: classifier.classify(texts),
-        "file order, padded batches of 32": lambda: [
-            run(session, ids[k : k + 32], bundle.padding_id) for k in range(0, len(ids), 32)
-        ],
-        "one sentence at a time": lambda: [run(session, [one], bundle.padding_id) for one in ids],
+        "file order, padded batches of 32": lambda: plain.logits(
+            session, ids, batch_size=32, padding_id=padding_id
+        ),
+        "one sentence at a time": lambda: plain.logits(
+            session, ids, batch_size=1, padding_id=padding_id
+        ),
     }
     speeds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(ROUNDS):
@@ -68,21 +71,6 @@ def main() -> None:
             f"{name:36}{statistics.median(values):12.0f}{best / statistics.median(values):14.2f}x"
         )
     print(f"\ncold start of `rasd classify` on one sentence: {cold_start():.2f} s (median)")
-
-
-def plain_session(bundle: Bundle, threads: int) -> onnxruntime.InferenceSession:
-    """Return the bundle's graph as ONNX Runtime is mostly used: threads inside every operator."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    return onnxruntime.InferenceSession(str(bundle.folder / "model.onnx"), options)
-
-
-def run(session: onnxruntime.InferenceSession, batch: list[list[int]], padding_id: int) -> None:
-    """Score one batch of token ids, padded to its longest."""
-    width = max(map(len, batch))
-    ids = np.array([one + [padding_id] * (width - len(one)) for one in batch])
-    mask = np.array([[1] * len(one) + [0] * (width - len(one)) for one in batch])
-    session.run(["logits"], {"input_ids": ids, "attention_mask": mask})
 
 
 def cold_start() -> float:

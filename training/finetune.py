@@ -4,7 +4,6 @@ import copy
 import json
 import shutil
 import statistics
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from training.config import TrainConfig
 from training.model import SentenceClassifier
 from training.optimisation import WeightAverage
 from training.resume import RESULT, Checkpoints, newest_checkpoint
-from training.trainer import SentenceTrainer, training_arguments
+from training.trainer import SentenceTrainer, say, training_arguments
 
 Weights = dict[str, Tensor]
 
@@ -106,8 +105,8 @@ def fine_tune(
         "standard_deviation": round(statistics.stdev(scores), 4),
         "kept": {"weights": kept, "macro_f1": macro_f1},
     }
-    _say(f"{len(runs)} seeds: macro-F1 {summary['mean']} ± {summary['standard_deviation']}")
-    _say(f"kept: {kept}, macro-F1 {macro_f1:.4f}")
+    say(f"{len(runs)} seeds: macro-F1 {summary['mean']} ± {summary['standard_deviation']}")
+    say(f"kept: {kept}, macro-F1 {macro_f1:.4f}")
     return FineTuned(model, history, kept, summary)
 
 
@@ -134,7 +133,7 @@ def _train_seed(
     if checkpoint is not None:
         average.restore(checkpoint, trainer.args.device)
         trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
-        _say(f"seed {seed}: goes on after step {trainer.state.global_step:,}")
+        say(f"seed {seed}: goes on after step {trainer.state.global_step:,}")
     if checkpoint is None or not best.is_over(trainer.state):
         if step.gradient_checkpointing:
             trainer.model.checkpoint_gradients()
@@ -148,7 +147,7 @@ def _train_seed(
     kept, weights = f"epoch {top['epoch']}", None
     if average.weights is not None:
         entry = {"seed": seed, "epoch": "average", **_judge(trainer, average.weights)}
-        _say(f"mean of the last steps: macro-F1 {entry['macro_f1']:.4f}")
+        say(f"mean of the last steps: macro-F1 {entry['macro_f1']:.4f}")
         history.append(entry)
         if entry["macro_f1"] >= top["macro_f1"]:
             top, kept, weights = entry, "average", average.weights
@@ -239,11 +238,6 @@ def _figures(entry: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def _say(line: str) -> None:
-    if PartialState().is_main_process:
-        sys.stderr.write(f"{line}\n")
-
-
 class _BestEpoch(TrainerCallback):
     """Keeps the weights of the best epoch so far on disk; stops when none better has come."""
 
@@ -267,7 +261,7 @@ class _BestEpoch(TrainerCallback):
             with atomic_file(self._file) as path:
                 save_file(model.state_dict(), path)
         if self.is_over(state):
-            _say(f"no better macro-F1 for {self._patience} epochs: stopped early")
+            say(f"no better macro-F1 for {self._patience} epochs: stopped early")
             control.should_training_stop = True
 
     def is_over(self, state: TrainerState) -> bool:

@@ -13,11 +13,15 @@ _PATIENCE = 10.0  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A model to load with `from_pretrained(name, revision=…, local_files_only=…)`."""
+    """A model to load with `from_pretrained(name, revision=…, local_files_only=…)`.
+
+    `commit` is the hub's commit that this loads, None for a folder.
+    """
 
     name: str | Path
     revision: str
     local_files_only: bool
+    commit: str | None
 
 
 def find_source(name: str | Path, revision: str | None = None) -> Source:
@@ -28,10 +32,10 @@ def find_source(name: str | Path, revision: str | None = None) -> Source:
     """
     revision = revision or "main"
     if isinstance(name, Path) or Path(name).is_dir():
-        return Source(name, revision, local_files_only=True)
+        return Source(name, revision, local_files_only=True, commit=None)
     try:
         commit = model_info(name, revision=revision, timeout=_PATIENCE).sha
-        return Source(name, commit or revision, local_files_only=False)
+        return Source(name, commit or revision, local_files_only=False, commit=commit)
     except HfHubHTTPError as error:
         raise InputError(
             f"encoder: the hub does not give out {name} at {revision}: {_first_line(error)}",
@@ -39,8 +43,10 @@ def find_source(name: str | Path, revision: str | None = None) -> Source:
         ) from error
     except Exception as error:
         # The hub's client has changed its HTTP library, and with it its errors, more than once.
-        if isinstance(try_to_load_from_cache(name, "config.json", revision=revision), str):
-            return Source(name, revision, local_files_only=True)
+        cached = try_to_load_from_cache(name, "config.json", revision=revision)
+        if isinstance(cached, str):
+            commit = Path(cached).parent.name  # …/models--org--name/snapshots/COMMIT/config.json
+            return Source(name, commit, local_files_only=True, commit=commit)
         raise InputError(
             f"encoder: {name} is not in the cache and {constants.ENDPOINT} cannot be reached: "
             f"{_first_line(error)}",

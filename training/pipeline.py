@@ -71,13 +71,15 @@ def train(config: TrainConfig, out: Path, *, command: Sequence[str]) -> Path:
     )
     tokenizer = _load_tokenizer(source)
     lessons = prepare_lessons(config, scheme.names, sides.dev, normalize)
-    provenance = _provenance(config, sides, scheme, command) | {"distill": lessons.provenance()}
+    provenance = _provenance(config, sides, scheme, command, source)
+    provenance["distill"] = lessons.provenance()
     work = out / "trainer"
     if process.is_main_process:
         identity = run_identity(
             config,
             data=provenance["data"],
             distill=provenance["distill"],
+            encoder_commit=source.commit,
             processes=process.num_processes,
         )
         if claim(work, identity):
@@ -171,7 +173,11 @@ def _load_tokenizer(source: Source) -> PreTrainedTokenizerBase:
 
 
 def _provenance(
-    config: TrainConfig, sides: Sides, scheme: LabelScheme, command: Sequence[str]
+    config: TrainConfig,
+    sides: Sides,
+    scheme: LabelScheme,
+    command: Sequence[str],
+    source: Source,
 ) -> dict[str, Any]:
     """Return what it takes to make this model again.
 
@@ -185,6 +191,7 @@ def _provenance(
     return {
         "command": shlex.join(command),
         "config": settings,
+        "encoder_commit": source.commit,
         "data": {
             side: {
                 "sentences": len(sentences),

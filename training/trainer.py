@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate import PartialState
 from sklearn.metrics import accuracy_score, f1_score
 from torch import Tensor, nn
 from torch.nn import functional
+from tqdm.auto import tqdm
 from transformers import (
     EvalPrediction,
     PrinterCallback,
@@ -53,6 +55,12 @@ def check_hardware_and_trackers(step: OptimisationConfig) -> None:
                 f"optimisation.report_to: the tracker {name} is not installed",
                 f"Install it (pip install {name}), or take it out of the list.",
             )
+
+
+def say(line: str) -> None:
+    """Write a line on stderr, above the bars if there are any; of several processes one speaks."""
+    if PartialState().is_main_process:
+        tqdm.write(line, file=sys.stderr)
 
 
 def training_arguments(
@@ -222,12 +230,10 @@ class _Lines(TrainerCallback):
         metrics: dict[str, float],
         **_: Any,
     ) -> None:
-        if state.is_world_process_zero:
-            sys.stderr.write(
-                f"epoch {state.epoch:.0f} of {args.num_train_epochs:.0f}: "
-                f"macro-F1 {metrics['eval_macro_f1']:.4f}, "
-                f"accuracy {metrics['eval_accuracy']:.4f}\n"
-            )
+        say(
+            f"epoch {state.epoch:.0f} of {args.num_train_epochs:.0f}: "
+            f"macro-F1 {metrics['eval_macro_f1']:.4f}, accuracy {metrics['eval_accuracy']:.4f}"
+        )
 
 
 class _Bar(ProgressCallback, _Lines):

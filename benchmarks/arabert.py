@@ -1,0 +1,207 @@
+"""How fast an AraBERT labels: a bundle of ours against transformers' pipeline and ONNX Runtime.
+
+    python benchmarks/arabert.py [--encoder FOLDER] [LABELLED.jsonl ...]
+
+The model has AraBERT's shape and random weights, which cost the same time as trained ones. FOLDER
+holds AraBERT's config.json and tokenizer files; without it both are made on the spot, the word
+pieces being learned from the sentences. Every way labels the same sentences on the same cores,
+one way after the other. Only Classifier starts from raw text: the pipelines get normalised text,
+the graphs token ids.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import graphs
+import plain
+import torch
+from transformers import (
+    AutoModelForSequenceClassification,
+    PretrainedConfig,
+    PreTrainedTokenizerBase,
+    pipeline,
+)
+
+from serving.classifier import Classifier
+from serving.cpu import available_cores, cpu_flags
+from serving.labels import LabelScheme
+from serving.normalize import NORMALIZERS
+from serving.onnx_model import OnnxModel, load_tokenizer, tokenize
+from training.checkpoint import CheckpointSettings, save_checkpoint
+from training.environment import environment
+from training.export import export_bundle
+from training.labelled import LabelledSentence, fingerprint, read_labelled
+from training.model import SentenceClassifier
+
+ROOT = Path(__file__).parent.parent
+SCHEME = LabelScheme.read(ROOT / "configs" / "labels.yaml")
+NORMALIZE = NORMALIZERS["arabert"].apply
+MAX_LENGTH = 128
+CALIBRATION = 128  # sentences that scale int8
+BATCHES = (8, 32)
+PAUSE = 0.5  # seconds, in which the last way's idle threads stop spinning
+
+
+def main() -> None:
+    """Print one table and int8's error."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", type=Path, nargs="*", default=[ROOT / "data" / "authored.jsonl"])
+    parser.add_argument("--encoder", type=Path, help="AraBERT's config.json and tokenizer files")
+    parser.add_argument("--sentences", type=int, default=500, help="how many (default: 500)")
+    parser.add_argument("--layers", type=int, help="fewer layers, to try the script")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=available_cores())
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    read = read_labelled(options.files, SCHEME, NORMALIZE, conflicts="first").sentences
+    sentences = read[: options.sentences]
+    texts = [NORMALIZE(sentence.text) for sentence in sentences]
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        config, tokenizer = graphs.arabert_parts(
+            options.encoder, [NORMALIZE(item.text) for item in read], folder, layers=options.layers
+        )
+        tokenizer.save_pretrained(folder)
+        fast = load_tokenizer(folder / "tokenizer.json", max_length=MAX_LENGTH)
+        ids = [item.ids for item in tokenize(fast, texts)]
+        model = graphs.random_classifier(config)
+        graphs.centre(model, ids[:100])
+        classifier = Classifier.load(
+            export(model, tokenizer, sentences, folder), threads=options.threads
+        )
+        found = graphs.write_graphs(model, folder, ids[:CALIBRATION])
+        ways: dict[str, Callable[[], object]] = {
+            "Classifier, from text": lambda: classifier.classify([s.text for s in sentences]),
+            **pipelines("fp32", config, tokenizer, texts, torch.float32),
+            **pipelines("bf16", config, tokenizer, texts, torch.bfloat16),
+            **plain_graphs(found, ids, tokenizer.pad_token_id, options.threads),
+        }
+        tokens = sum(map(len, ids))
+        print(
+            f"{config.num_hidden_layers} layers of width {config.hidden_size}, "
+            f"{config.vocab_size:,} pieces; {len(ids)} sentences of {tokens / len(ids):.1f} tokens"
+        )
+        print(f"{options.threads} threads; {' '.join(cpu_flags())}")
+        print(f"median of {options.rounds} rounds\n")
+        table(measure(ways, options.rounds), tokens, len(ids))
+        print("\nerror against fp32, in file order and batches of 32")
+        full, *int8 = (
+            plain.logits(
+                plain.session(path, options.threads),
+                ids,
+                batch_size=32,
+                padding_id=tokenizer.pad_token_id,
+            )
+            for path in (found.full, found.ours, found.stock)
+        )
+        for name, logits in zip(("our int8", "stock int8"), int8, strict=True):
+            print(f"{name:16}{graphs.error(full, logits)}")
+
+
+def plain_graphs(
+    found: graphs.Graphs, ids: list[list[int]], padding_id: int, threads: int
+) -> dict[str, Callable[[], object]]:
+    """Return the graphs as ONNX Runtime is mostly used, and in the batches Classifier makes."""
+    ways: dict[str, Callable[[], object]] = {}
+    for name, path in (("stock int8", found.stock), ("our int8", found.ours)):
+        session = plain.session(path, threads)
+        for size in BATCHES:
+            ways[f"ONNX Runtime, {name}, batches of {size}"] = partial(
+                plain.logits, session, ids, batch_size=size, padding_id=padding_id
+            )
+    for name, path in (("stock int8", found.stock), ("fp32", found.full)):
+        batched = OnnxModel(path, padding_id=padding_id, threads=threads)
+        ways[f"{name} in Classifier's batches"] = partial(batched.logits, ids)
+    return ways
+
+
+def pipelines(
+    name: str,
+    config: PretrainedConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    precision: torch.dtype,
+) -> dict[str, Callable[[], object]]:
+    """Return transformers' pipeline, in file order, with its default batch of 1 and larger ones."""
+    model = AutoModelForSequenceClassification.from_config(config, dtype=precision).eval()
+    classify = pipeline("text-classification", model=model, tokenizer=tokenizer, device="cpu")
+    return {
+        f"pipeline, torch {name}, batches of {size}": partial(
+            classify, list(texts), batch_size=size, truncation=True, max_length=MAX_LENGTH
+        )
+        for size in (1, *BATCHES)
+    }
+
+
+def export(
+    model: SentenceClassifier,
+    tokenizer: PreTrainedTokenizerBase,
+    sentences: Sequence[LabelledSentence],
+    folder: Path,
+) -> Path:
+    """Make a bundle of `model`, calibrated on `sentences`, as `rasd train` does at its end."""
+    side = {
+        "sentences": len(sentences),
+        "labels": {name: sum(s.label == name for s in sentences) for name in SCHEME.names},
+        "fingerprint": fingerprint(sentences, NORMALIZE),
+    }
+    provenance: dict[str, Any] = {
+        "command": "python benchmarks/arabert.py",
+        "config": {"encoder": "random", "encoder_credit": None, "data": {"train": [], "dev": []}},
+        "data": {"train": side, "held_out": side},
+        "kept": "random weights",
+        "environment": environment(),
+    }
+    settings = CheckpointSettings(
+        name="arabert-shaped",
+        scheme=SCHEME,
+        normalizer="arabert",
+        max_length=MAX_LENGTH,
+        pooling="mean",
+        dropout=0.0,
+        coverage=0.8,
+        min_agreement=0.0,  # with random weights every label is a toss-up
+        max_logit_difference=1e-3,
+        provenance=provenance,
+    )
+    (folder / "checkpoint").mkdir()
+    checkpoint = save_checkpoint(
+        folder / "checkpoint",
+        model,
+        settings,
+        tokenizer=tokenizer,
+        held_out=sentences,
+        sample=[sentence.text for sentence in sentences[:CALIBRATION]],
+    )
+    return export_bundle(checkpoint, sentences, folder / "bundle")
+
+
+def measure(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Return each way's median seconds; one pass of each before the rounds is not counted."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(rounds + 1):
+        for name, way in ways.items():
+            time.sleep(PAUSE)
+            started = time.perf_counter()
+            way()
+            if number:
+                seconds[name].append(time.perf_counter() - started)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def table(seconds: dict[str, float], tokens: int, sentences: int) -> None:
+    """Print each way's speed and how many times as fast the first one, Classifier, is."""
+    best, *_ = seconds.values()
+    print(f"{'way':46}{'tokens/s':>10}{'sentences/s':>13}{'Classifier is':>15}")
+    for name, took in seconds.items():
+        print(f"{name:46}{tokens / took:10.0f}{sentences / took:13.1f}{took / best:14.2f}x")
+
+
+if __name__ == "__main__":
+    main()
