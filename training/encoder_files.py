@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,9 +49,7 @@ class EncoderFiles:
                 "Name an encoder such as BERT, XLM-R or AraBERT.",
             )
         # What rasd train uses is the tokenizer that transformers makes of the file.
-        with tempfile.TemporaryDirectory() as temporary:
-            tokenizer.save_pretrained(temporary)
-            vocabulary = Vocabulary(Path(temporary, "tokenizer.json"))
+        vocabulary = Vocabulary(tokenizer.backend_tokenizer.to_str(), folder / "tokenizer.json")
         weights = find_weights(folder, config, pieces=max(vocabulary.pieces) + 1)
         raw = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         return cls(name, folder, raw, tokenizer, vocabulary, weights)
@@ -85,6 +82,8 @@ class EncoderFiles:
         self.tokenizer.save_pretrained(target)
         self.vocabulary.save_cut(kept, target / "tokenizer.json")
         self.weights.save_cut(kept, target / "model.safetensors")
+        # safetensors makes files that only their owner can read
+        shutil.copymode(target / "config.json", target / "model.safetensors")
         for path in self.folder.iterdir():
             if path.name.startswith(("LICENSE", "NOTICE")) and path.is_file():
                 shutil.copyfile(path, target / path.name)

@@ -21,18 +21,21 @@ _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 class Vocabulary:
     """The pieces of a WordPiece or Unigram tokenizer by their ids, added tokens included."""
 
-    def __init__(self, path: Path) -> None:
-        """Read `tokenizer.json`; raise InputError for a tokenizer of another kind."""
-        self._spec = json.loads(path.read_text(encoding="utf-8"))
+    def __init__(self, text: str, name: object) -> None:
+        """Take what a `tokenizer.json` says; raise InputError, calling it `name`, for other kinds.
+
+        Lines are never cut, nor padded.
+        """
+        self._spec = json.loads(text)
         self._model = self._spec["model"]
         kind = self._model.get("type")
         if kind not in ("WordPiece", "Unigram"):
             raise InputError(
-                f"encoder: the model of its tokenizer.json is {kind or 'not named'}",
+                f"{name}: its model is {kind or 'not named'}",
                 "rasd trim cuts the vocabularies of WordPiece (BERT, AraBERT) and Unigram "
                 "(XLM-R, multilingual-e5).",
             )
-        self.tokenizer: Tokenizer = Tokenizer.from_file(str(path))
+        self.tokenizer: Tokenizer = Tokenizer.from_str(text)
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
         self.pieces = _pieces(self._model["vocab"]) | {
