@@ -30,7 +30,7 @@ _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[رابط]", "[بري
 
 @dataclass(frozen=True, slots=True)
 class Graphs:
-    """One classifier's graphs: single precision, ONNX Runtime's dynamic int8, this project's int8."""
+    """One classifier's graphs: single precision, ONNX Runtime's dynamic int8, and ours."""
 
     full: Path
     stock: Path
@@ -40,7 +40,7 @@ class Graphs:
 def write_graphs(
     model: SentenceClassifier, folder: Path, calibration: Sequence[Sequence[int]]
 ) -> Graphs:
-    """Write the three graphs of `model` into `folder`; ours is scaled on `calibration` token ids."""
+    """Write the graphs of `model` into `folder`; ours is scaled on `calibration` token ids."""
     graphs = Graphs(*(folder / f"{name}.onnx" for name in ("full", "stock", "ours")))
     export_onnx(model, graphs.full)
     quantize_int8(graphs.full, graphs.ours, calibration)

@@ -11,7 +11,7 @@ INPUT is any number of
   FILE.txt      one document; its id is the path as given
   FILE.jsonl    one document a line
   FILE.csv      one document a row, with a header row
-  FILE.*.gz     any of these, compressed
+  FILE.*.gz     any of these, compressed (.gz or .xz)
   FOLDER        all of these in it and below, in the order of their paths, hidden ones left
                 out; ids are relative to the folder
   -             standard input: JSON Lines when its first sign is {, otherwise one plain text

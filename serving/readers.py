@@ -21,7 +21,10 @@ Unit = Literal["document", "sentence"]
 Kind = Literal["text", "jsonl", "csv"]
 
 KINDS: dict[str, Kind] = {".txt": "text", ".jsonl": "jsonl", ".csv": "csv"}
-SUPPORTED = "Supported: .txt, .jsonl and .csv, each also as .gz; folders of them; - for stdin."
+COMPRESSED = (".gz", ".xz")
+SUPPORTED = (
+    "Supported: .txt, .jsonl and .csv, each also as .gz or .xz; folders of them; - for stdin."
+)
 
 DEFAULT_ID_FIELD = "id"
 
@@ -47,12 +50,13 @@ class Source:
     """One input file; `path` and `kind` are None for standard input.
 
     `name` is the id of a text file's document and the beginning of the ids that records lack.
+    `compression` is one of COMPRESSED, or None.
     """
 
     path: Path | None
     name: str
     kind: Kind | None
-    zipped: bool = False
+    compression: str | None = None
 
     def __str__(self) -> str:
         """Return the name that error messages use."""
@@ -117,7 +121,7 @@ class DocumentStream:
                     continue
                 with source.path.open("rb") as file:
                     self._file = file
-                    lines = gzip.GzipFile(fileobj=file) if source.zipped else file
+                    lines = _decompressed(file, source.compression)
                     yield from _documents(source, lines, self._options)
                     self._finished += file.tell()
                     self._file = None
@@ -144,20 +148,39 @@ def _search(folder: Path) -> list[Source]:
 
 
 def _recognise(path: Path, name: str) -> Source | None:
-    zipped = path.suffix.lower() == ".gz"
-    kind = KINDS.get((path.with_suffix("") if zipped else path).suffix.lower())
-    return Source(path, name, kind, zipped) if kind else None
+    suffix = path.suffix.lower()
+    compression = suffix if suffix in COMPRESSED else None
+    kind = KINDS.get((path.with_suffix("") if compression else path).suffix.lower())
+    return Source(path, name, kind, compression) if kind else None
+
+
+def _decompressed(file: BinaryIO, compression: str | None) -> Iterable[bytes]:
+    """Return the lines of `file`; what is no whole archive raises one of gzip's errors."""
+    if compression == ".gz":
+        return gzip.GzipFile(fileobj=file)
+    return _xz_lines(file) if compression == ".xz" else file
+
+
+def _xz_lines(file: BinaryIO) -> Iterator[bytes]:
+    import lzma  # only here: there are Pythons that were built without it
+
+    try:
+        with lzma.open(file) as lines:
+            yield from lines
+    except lzma.LZMAError as error:
+        raise EOFError(str(error)) from error
 
 
 @contextmanager
 def _explained(source: Source) -> Iterator[None]:
-    """Turn what the operating system and gzip raise while `source` is read into InputError."""
+    """Turn what reading and unpacking `source` raises into InputError."""
     try:
         yield
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        program = "xz" if source.compression == ".xz" else "gzip"
         raise InputError(
-            f"{source}: not a whole gzip file ({error})",
-            "Copy the file again; `gzip -t` checks it.",
+            f"{source}: not a whole {program} file ({error})",
+            f"Copy the file again; `{program} -t` checks it.",
         ) from error
     except OSError as error:
         raise InputError(

@@ -53,7 +53,8 @@ def test_classifying_loads_nothing_that_only_training_needs():
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["train", "--help"], ["classify", "--help"], ["serve", "--help"]]
+    "arguments",
+    [["--help"], *([command, "--help"] for command in ("train", "trim", "classify", "serve"))],
 )
 def test_help_imports_nothing_heavy(arguments):
     script = (

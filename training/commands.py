@@ -9,9 +9,20 @@ from typing import Any
 
 from serving.errors import InputError
 
+TRIM = """\
+Cut the vocabulary of an encoder to the word pieces that your text uses: smaller, and the same.
+
+ENCODER is of any BERT-like architecture with a WordPiece or Unigram tokenizer. FILE is what `rasd
+classify` reads (.txt, .jsonl, .csv, each also as .gz or .xz, and folders); every line or record is
+one text. Special and added tokens stay, and so do the single characters of Arabic, Latin, digits
+and punctuation, so that words that the text lacks are spelt rather than unknown.
+
+The whole text is then read again: nothing is written unless every line has the same tokens and a
+sample of them has the same outputs."""
+
 
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add train, evaluate, export and validate."""
+    """Add train, evaluate, export, trim and validate."""
     train = subparsers.add_parser(
         "train", help="fine-tune, calibrate and export: ends with a bundle"
     )
@@ -39,6 +50,30 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     export.add_argument("checkpoint", type=Path, help="the `checkpoint` folder of a run")
     export.add_argument("--out", type=Path, required=True, help="the bundle's folder")
     export.set_defaults(run=_export)
+
+    trim = subparsers.add_parser(
+        "trim",
+        help="an encoder's vocabulary cut to the pieces that the given text uses",
+        description=TRIM,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    trim.add_argument("encoder", metavar="ENCODER", help="a folder or a Hugging Face hub id")
+    trim.add_argument(
+        "--text", nargs="+", required=True, metavar="FILE", help="files and folders, see above"
+    )
+    trim.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="a new folder for the encoder"
+    )
+    trim.add_argument(
+        "--normalizer",
+        choices=("light", "arabert"),
+        default="light",
+        help="what cleans the text before the tokenizer; say what training will (default: light)",
+    )
+    trim.add_argument(
+        "--text-field", default="text", metavar="NAME", help="the records' text (default: text)"
+    )
+    trim.set_defaults(run=_trim)
 
     validate = subparsers.add_parser(
         "validate", help="check configs, labelled files and bundles before they are used"
@@ -74,6 +109,17 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _export(options: argparse.Namespace) -> int:
     sys.stdout.write(f"{_module('export').export_folder(options.checkpoint, options.out)}\n")
+    return 0
+
+
+def _trim(options: argparse.Namespace) -> int:
+    _module("trim").trim(
+        options.encoder,
+        options.text,
+        options.out,
+        normalizer=options.normalizer,
+        text_field=options.text_field,
+    )
     return 0
 
 

@@ -3,12 +3,25 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import constants, model_info, try_to_load_from_cache
+from huggingface_hub import constants, model_info, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import HfHubHTTPError
 
 from serving.errors import InputError
 
 _PATIENCE = 10.0  # seconds
+
+# What an encoder is made of; hubs also hold its weights in other forms, often many gigabytes.
+_FILES = (
+    "config.json",
+    "model.safetensors",
+    "model-*-of-*.safetensors",
+    "special_tokens_map.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "README.md",
+    "LICENSE*",
+    "NOTICE*",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +65,29 @@ def find_source(name: str | Path, revision: str | None = None) -> Source:
             f"{_first_line(error)}",
             "Connect, set HF_ENDPOINT to a mirror, or name a folder with config, tokenizer and "
             "weights.",
+        ) from error
+
+
+def fetch(source: Source) -> Path:
+    """Return the folder with the files of the encoder `source`, fetched unless they are there.
+
+    Raises InputError when the hub does not give them out.
+    """
+    if Path(source.name).is_dir():
+        return Path(source.name)
+    try:
+        return Path(
+            snapshot_download(
+                source.name,
+                revision=source.revision,
+                local_files_only=source.local_files_only,
+                allow_patterns=_FILES,
+            )
+        )
+    except Exception as error:  # for the same reason as above
+        raise InputError(
+            f"encoder: {source.name} cannot be fetched: {_first_line(error)}",
+            "Try again when the hub can be reached, or name a folder.",
         ) from error
 
 

@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import lzma
 import os
 import sys
 from pathlib import Path
@@ -36,11 +37,12 @@ def read(*inputs: object, **options: str) -> list[Document]:
 
 def write(path: Path, content: bytes | str) -> Path:
     raw = content.encode() if isinstance(content, str) else content
-    path.write_bytes(gzip.compress(raw) if path.suffix == ".gz" else raw)
+    compress = {".gz": gzip.compress, ".xz": lzma.compress}.get(path.suffix, bytes)
+    path.write_bytes(compress(raw))
     return path
 
 
-@pytest.fixture(params=["", ".gz"], ids=["plain", "gzip"])
+@pytest.fixture(params=["", ".gz", ".xz"], ids=["plain", "gzip", "xz"])
 def zipped(request) -> str:
     return request.param
 
@@ -214,6 +216,8 @@ def test_documents_are_read_only_as_they_are_asked_for(tmp_path):
         ("a.jsonl", b'{"text": "a"}\n{"te\0t": "b"}', "line 2: byte 0x00", "binary"),
         ("a.txt.gz", b"no gzip", "not a whole gzip file", "gzip -t"),
         ("a.txt.gz", gzip.compress(os.urandom(99))[:60], "not a whole gzip file", "gzip -t"),
+        ("a.txt.xz", b"no xz", "not a whole xz file", "xz -t"),
+        ("a.txt.xz", lzma.compress(os.urandom(99))[:60], "not a whole xz file", "xz -t"),
     ],
 )
 def test_bad_input_is_named(tmp_path, name, content, problem, remedy):

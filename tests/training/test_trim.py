@@ -1,0 +1,516 @@
+"""`rasd trim`: fewer word pieces, and nothing else changes."""
+
+import json
+import lzma
+import os
+import shutil
+import subprocess
+import sys
+import unicodedata
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+torch = pytest.importorskip("torch")
+
+from safetensors import safe_open  # noqa: E402
+from safetensors.torch import load_file, save_file  # noqa: E402
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers  # noqa: E402
+from transformers import (  # noqa: E402
+    AutoConfig,
+    AutoModel,
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+    BertModel,
+    XLMRobertaConfig,
+    XLMRobertaForMaskedLM,
+    XLMRobertaTokenizer,
+)
+
+from serving.cli import main  # noqa: E402
+from serving.normalize import NORMALIZERS  # noqa: E402
+from training.vocabulary import Vocabulary  # noqa: E402
+
+ROOT = Path(__file__).parents[2]
+RASD = Path(sys.executable).with_name("rasd")
+SHIPPED = ROOT / "training" / "encoder"
+ARABERT = os.environ.get("RASD_ARABERT", "")
+LINES = 150  # of the sentences that ship, what the tiny encoders are trimmed to
+
+SLOW = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def clean(text: str) -> str:
+    return NORMALIZERS["light"].apply(text)
+
+
+@pytest.fixture(scope="module")
+def unigram_encoder(authored, tmp_path_factory) -> Path:
+    """An encoder of XLM-R's form in half precision, with its masked-language head."""
+    folder = tmp_path_factory.mktemp("unigram")
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    pieces = Tokenizer(models.Unigram())
+    pieces.pre_tokenizer = pre_tokenizers.Metaspace()
+    pieces.train_from_iterator(
+        (row["text"] for row in authored),
+        trainers.UnigramTrainer(vocab_size=1500, special_tokens=special, unk_token="<unk>"),
+    )
+    vocab = [tuple(entry) for entry in json.loads(pieces.to_str())["model"]["vocab"]]
+    tokenizer = XLMRobertaTokenizer(vocab=[*vocab, ("<mask>", 0.0)])
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(2)
+    config = XLMRobertaConfig(
+        vocab_size=len(tokenizer) + 6,  # rows that no piece has, as multilingual-e5-small's
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=80,
+    )
+    model = XLMRobertaForMaskedLM(config)
+    torch.nn.init.normal_(model.lm_head.bias)
+    model.half().save_pretrained(folder)
+    (folder / "README.md").write_text("---\nlicense: mit\n---\n# An encoder\n", encoding="utf-8")
+    (folder / "LICENSE").write_text("Permission is hereby granted.\n", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def text(authored, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("text") / "text.jsonl"
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in authored[:LINES]]
+    path.write_text("".join(lines), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module", params=["wordpiece", "unigram"])
+def encoder(request, tiny_encoder, unigram_encoder) -> Path:
+    return {"wordpiece": tiny_encoder, "unigram": unigram_encoder}[request.param]
+
+
+@pytest.fixture(scope="module")
+def trimmed(encoder, text, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("trimmed") / "out"
+    assert trim(encoder, text, out) == 0
+    return out
+
+
+def read(path: Path) -> Vocabulary:
+    return Vocabulary(path.read_text(encoding="utf-8"), path)
+
+
+def trim(encoder: object, text: object, out: Path, *more: object) -> int:
+    return main(list(map(str, ("trim", encoder, "--text", text, "--out", out, *more))))
+
+
+def refused(capsys, *arguments: object) -> str:
+    """What a person is told when nothing can be trimmed."""
+    assert trim(*arguments) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    error = said.err.removeprefix("reading the text\n")
+    assert error.count("\n") == 2
+    return error
+
+
+def outputs(folder: Path, text: str) -> "torch.Tensor":
+    ids = AutoTokenizer.from_pretrained(folder)(text, return_tensors="pt")["input_ids"]
+    with torch.inference_mode():
+        return AutoModel.from_pretrained(folder).eval()(ids).last_hidden_state
+
+
+# --- Nothing changes ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def both(encoder, trimmed) -> list[tuple]:
+    """Tokenizer and model before and after."""
+    folders = (encoder, trimmed)
+    return [
+        (AutoTokenizer.from_pretrained(f), AutoModel.from_pretrained(f).eval()) for f in folders
+    ]
+
+
+@SLOW
+@given(rows=st.lists(st.integers(0, LINES - 1), min_size=1, max_size=4))
+def test_any_sentences_of_the_text_have_the_same_tokens_and_outputs(both, authored, rows):
+    results = []
+    for tokenizer, model in both:
+        batch = tokenizer(
+            [clean(authored[row]["text"]) for row in rows],
+            padding=True,
+            truncation=True,
+            max_length=60,
+            return_tensors="pt",
+        )
+        with torch.inference_mode():
+            hidden = model(**batch).last_hidden_state
+        results.append(
+            ([tokenizer.convert_ids_to_tokens(ids) for ids in batch["input_ids"]], hidden)
+        )
+    (tokens, before), (same, after) = results
+    assert tokens == same
+    assert torch.equal(before, after)
+
+
+WORDS = st.text(
+    st.sampled_from("ابتنيوملةءق" + "abz09.,«»" + "ლმжщ字😀ﷺ▁#"), min_size=1, max_size=12
+)
+
+
+@SLOW
+@given(texts=st.lists(st.lists(WORDS, min_size=1).map(" ".join), min_size=1, max_size=8))
+def test_any_text_at_all_is_read_alike_by_a_vocabulary_cut_to_it(encoder, texts, tmp_path):
+    before = read(encoder / "tokenizer.json")
+    kept = sorted(before.essential() | before.used_by(texts)[0])
+    before.save_cut(kept, tmp_path / "tokenizer.json")
+    after = read(tmp_path / "tokenizer.json")
+    assert [after.pieces[new] for new in range(len(kept))] == [before.pieces[old] for old in kept]
+    for text in texts:
+        assert before.tokenizer.encode(text).tokens == after.tokenizer.encode(text).tokens
+
+
+def cut_to(model, texts: list[str], folder: Path) -> tuple[Vocabulary, Vocabulary]:
+    """A vocabulary of letters that none is kept for their own sake, and the same cut to `texts`."""
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.save(str(folder / "before.json"))
+    before = read(folder / "before.json")
+    before.save_cut(sorted(before.essential() | before.used_by(texts)[0]), folder / "after.json")
+    return before, read(folder / "after.json")
+
+
+def test_a_word_that_word_piece_could_not_read_stays_unknown(tmp_path):
+    # Greedy: აბ, then nothing for გ. Without აბ, which is on no other path, ა and ##ბგ would do.
+    pieces = ["[UNK]", "აბ", "ა", "##ბგ", "დბ", "დ"]
+    model = models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]")
+    before, after = cut_to(model, ["აბგ ა", "დ", "ა დბგ"], tmp_path)
+    (tmp_path / "after.json").unlink()
+    before.save_cut([0, 2, 3, 5], tmp_path / "after.json")
+    assert read(tmp_path / "after.json").tokenizer.encode("აბგ").tokens == ["ა", "##ბგ"]
+    assert (
+        after.tokenizer.encode("აბგ").tokens == before.tokenizer.encode("აბგ").tokens == ["[UNK]"]
+    )
+
+
+def test_an_unknown_character_costs_what_it_did(tmp_path):
+    # The score of an unknown character is the lowest of all, ზ's, less 10. Were it აბგ's, less 10,
+    # then ა, an unknown ბ and გდ would be the best way.
+    scores = {"<unk>": 0, "ა": -1, "აბგ": -15, "დ": -15, "გდ": -1, "ზ": -50}
+    model = models.Unigram(list(scores.items()), unk_id=0)
+    texts = ["აბგდ", "ა", "გდ"]
+    before, after = cut_to(model, texts, tmp_path)
+    assert before.tokenizer.encode(texts[0]).tokens == ["აბგ", "დ"]
+    for text in texts:
+        assert after.tokenizer.encode(text).tokens == before.tokenizer.encode(text).tokens
+    before.save_cut(range(5), tmp_path / "without.json")
+    without = read(tmp_path / "without.json")
+    assert without.tokenizer.encode(texts[0]).tokens != ["აბგ", "დ"]
+
+
+def test_of_two_ways_that_score_alike_the_same_is_taken(tmp_path):
+    scores = {"<unk>": 0, "აბ": -3, "გ": -1, "ა": -1, "ბგ": -3, "ბ": -2, "აბგ": -4}
+    for order in (1, -1):
+        vocab = [("<unk>", 0.0), *list(scores.items())[:0:-1][::order]]
+        before, after = cut_to(models.Unigram(vocab, unk_id=0), ["აბგ"], tmp_path)
+        assert len(after.pieces) < len(before.pieces)
+        expected = before.tokenizer.encode("აბგ").tokens
+        assert after.tokenizer.encode("აბგ").tokens == expected
+
+
+# --- What stays and what goes ------------------------------------------------------------------
+
+
+def test_fewer_pieces_and_as_many_rows_in_every_weight_that_has_a_row_a_piece(encoder, trimmed):
+    before, after = (load_file(f / "model.safetensors") for f in (encoder, trimmed))
+    pieces = len(AutoTokenizer.from_pretrained(trimmed))
+    assert pieces < len(AutoTokenizer.from_pretrained(encoder))
+    assert AutoConfig.from_pretrained(trimmed).vocab_size == pieces
+    assert before.keys() == after.keys()
+    changed = {name for name in before if before[name].shape != after[name].shape}
+    assert changed
+    for name in changed:
+        assert after[name].shape[0] == pieces
+    for name in before:
+        assert before[name].dtype == after[name].dtype
+        assert name in changed or torch.equal(before[name], after[name])
+
+
+def test_the_masked_language_head_is_cut_with_the_embeddings(
+    unigram_encoder, authored, text, tmp_path
+):
+    # As a checkpoint holds it in which the head is not tied to the embeddings.
+    untied = shutil.copytree(unigram_encoder, tmp_path / "untied")
+    weights = load_file(untied / "model.safetensors")
+    weights["lm_head.decoder.weight"] = torch.randn(
+        weights["roberta.embeddings.word_embeddings.weight"].shape
+    )
+    save_file(weights, untied / "model.safetensors", {"format": "pt"})
+    config = json.loads((untied / "config.json").read_text())
+    (untied / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": False}))
+    sentence = f"<mask> {clean(authored[0]['text'])}"
+    for encoder in (unigram_encoder, untied):
+        out = tmp_path / f"{encoder.name}-out"
+        assert trim(encoder, text, out) == 0
+        tokenizers = [AutoTokenizer.from_pretrained(folder) for folder in (encoder, out)]
+        old_ids = tokenizers[0].convert_tokens_to_ids(
+            tokenizers[1].convert_ids_to_tokens(range(len(tokenizers[1])))
+        )
+        logits = []
+        for folder, tokenizer in zip((encoder, out), tokenizers, strict=True):
+            model = AutoModelForMaskedLM.from_pretrained(folder, dtype=torch.float32).eval()
+            with torch.inference_mode():
+                logits.append(model(**tokenizer(sentence, return_tensors="pt")).logits)
+        # To the last bit they need not be: products of another size are added up otherwise.
+        assert torch.allclose(logits[0][..., old_ids], logits[1], atol=1e-5)
+
+
+def test_special_tokens_stay_and_every_file_knows_their_new_ids(encoder, trimmed):
+    before, after = (AutoTokenizer.from_pretrained(f) for f in (encoder, trimmed))
+    assert before.special_tokens_map == after.special_tokens_map
+    assert {str(t) for t in before.added_tokens_decoder.values()} == {
+        str(t) for t in after.added_tokens_decoder.values()
+    }
+    old, new = (AutoConfig.from_pretrained(f) for f in (encoder, trimmed))
+    for key in ("pad_token_id", "bos_token_id", "eos_token_id"):
+        if getattr(old, key) is None:
+            assert getattr(new, key) is None
+        else:
+            tokens = [
+                tokenizer.convert_ids_to_tokens(getattr(config, key))
+                for tokenizer, config in ((before, old), (after, new))
+            ]
+            assert tokens[0] == tokens[1]
+    assert after.mask_token_id == new.vocab_size - 1 or before.mask_token_id < 10
+
+
+def test_words_that_the_text_lacks_are_spelt(encoder, trimmed, authored):
+    before, after = (AutoTokenizer.from_pretrained(f) for f in (encoder, trimmed))
+    shorter = 0
+    for row in authored[LINES:]:
+        # All but emoji, which spell nothing.
+        text = "".join(c for c in clean(row["text"]) if unicodedata.category(c) != "So")
+        tokens = after.tokenize(text)
+        assert (after.unk_token in tokens) <= (before.unk_token in before.tokenize(text))
+        shorter += len(before.tokenize(text)) < len(tokens)
+    assert shorter > 100
+
+
+def test_the_order_of_the_pieces_stays(encoder, trimmed):
+    before, after = (AutoTokenizer.from_pretrained(f) for f in (encoder, trimmed))
+    old = before.convert_tokens_to_ids(after.convert_ids_to_tokens(range(len(after))))
+    assert old == sorted(old)
+
+
+def test_training_goes_on_from_the_trimmed_encoder(unigram_encoder, text, tmp_path):
+    from training.config import load_config
+    from training.pipeline import train
+
+    assert trim(unigram_encoder, text, tmp_path / "trimmed") == 0
+    config = load_config(
+        ROOT / "configs" / "compact.yaml",
+        [
+            f"encoder={tmp_path / 'trimmed'}",
+            f"data.train=[{text}]",
+            "max_length=48",
+            "export.min_agreement=0",  # nearly untrained: many labels are a toss-up
+            "optimisation.epochs=1",
+            "data.dev_fraction=0.3",
+        ],
+    )
+    bundle = train(config, tmp_path / "run", command=["rasd", "train"])
+    pieces = json.loads((tmp_path / "trimmed" / "config.json").read_text())["vocab_size"]
+    assert json.loads((bundle / "config.json").read_text())["vocab_size"] == pieces
+
+
+# --- From the command line ---------------------------------------------------------------------
+
+
+def test_a_person_is_told_what_it_saves_and_what_was_checked(unigram_encoder, authored, tmp_path):
+    lines = "\n\n".join(row["text"] for row in authored[:60])
+    path = tmp_path / "news.txt.xz"
+    path.write_bytes(lzma.compress(lines.encode()))
+    out = tmp_path / "out"
+    run = subprocess.run(
+        [RASD, "trim", unigram_encoder, "--text", path, "--out", out],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stderr == "reading the text\nchecking every line\n"
+    report = run.stdout.splitlines()
+    assert report[-1] == str(out)
+    figures = {line.split("  ")[0]: line.split()[-2:] for line in report[1:4]}
+    assert figures.keys() == {"word pieces", "parameters", "megabytes"}
+    for before, after in figures.values():
+        assert float(after.replace(",", "")) < float(before.replace(",", ""))
+    assert report[4].startswith("tokens: the same on all 60 lines, ")
+    assert report[5].startswith("outputs: exactly equal on ")
+
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert card.startswith('---\nlicense: "mit"\n---\n')
+    assert "60 lines" in card
+    assert "The licence of `" in card
+    assert (out / "LICENSE").read_text() == (unigram_encoder / "LICENSE").read_text()
+    assert {path.stat().st_mode & 0o777 for path in out.iterdir()} == {
+        (out / "README.md").stat().st_mode & 0o777
+    }
+    assert not list(tmp_path.glob(".out*"))
+
+
+def test_the_text_is_cleaned_as_training_will(tiny_encoder, tmp_path):
+    text = tmp_path / "text.csv"
+    text.write_text("body\nاتصلوا على someone@example.org\n", encoding="utf-8")
+    out = tmp_path / "out"
+    assert trim(tiny_encoder, text, out, "--text-field", "body", "--normalizer", "arabert") == 0
+    assert "`arabert`" in (out / "README.md").read_text(encoding="utf-8")
+    cleaned = NORMALIZERS["arabert"].apply("اتصلوا على someone@example.org")
+    assert torch.equal(outputs(tiny_encoder, cleaned), outputs(out, cleaned))
+
+
+def test_an_encoder_in_the_hubs_cache_needs_no_network(
+    unigram_encoder, text, tmp_path, monkeypatch
+):
+    cached = tmp_path / "hub" / "models--some--encoder"
+    shutil.copytree(unigram_encoder, cached / "snapshots" / "c0ffee")
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("c0ffee")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert trim("some/encoder", text, tmp_path / "out") == 0
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert 'base_model: "some/encoder"' in card
+
+
+# --- What cannot be done -----------------------------------------------------------------------
+
+
+def test_an_encoder_that_is_nowhere(text, tmp_path, capsys):
+    assert "none" in refused(capsys, tmp_path / "none", text, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+BROKEN = {
+    "no tokenizer": ("holds no tokenizer.json", lambda f: (f / "tokenizer.json").unlink()),
+    "no config": ("holds no config.json", lambda f: (f / "config.json").unlink()),
+    "no weights": ("holds no model.safetensors", lambda f: (f / "model.safetensors").unlink()),
+    "half the weights": (
+        "not whole safetensors",
+        lambda f: (f / "model.safetensors").write_bytes(
+            (f / "model.safetensors").read_bytes()[:2000]
+        ),
+    ),
+    "half the tokenizer": (
+        "cannot be loaded",
+        lambda f: (f / "tokenizer.json").write_text((f / "tokenizer.json").read_text()[:200]),
+    ),
+    "BPE": (
+        "is BPE",
+        lambda f: (
+            Tokenizer(models.BPE({"a": 0}, [])).save(str(f / "tokenizer.json")),
+            (f / "tokenizer_config.json").write_text(
+                '{"tokenizer_class": "PreTrainedTokenizerFast"}'
+            ),
+        ),
+    ),
+    "another vocabulary": ("belong together", lambda f: configure(f, vocab_size=900)),
+    "a token id of no piece": ("eos_token_id is 99999", lambda f: configure(f, eos_token_id=99999)),
+}
+
+
+def configure(folder: Path, **values: object) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | values))
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_an_encoder_that_is_not_whole(tiny_encoder, text, tmp_path, capsys, what):
+    problem, damage = BROKEN[what]
+    broken = shutil.copytree(tiny_encoder, tmp_path / "encoder")
+    damage(broken)
+    error = refused(capsys, broken, text, tmp_path / "out")
+    assert problem in error
+    assert str(broken) in error
+    assert [path.name for path in tmp_path.iterdir()] == ["encoder"]
+
+
+def test_a_text_of_nothing(tiny_encoder, tmp_path, capsys):
+    path = tmp_path / "text.txt"
+    path.write_text("\n \n\u200f\n")
+    assert f"{path}: no text" in refused(capsys, tiny_encoder, path, tmp_path / "out")
+    assert "only once" in refused(capsys, tiny_encoder, "-", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_is_there_is_left_alone_unless_it_is_empty(
+    tiny_encoder, text, tmp_path, capsys
+):
+    out = tmp_path / "out"
+    out.mkdir()
+    assert trim(tiny_encoder, text, out) == 0
+    capsys.readouterr()
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    assert str(out) in refused(capsys, tiny_encoder, text, out)
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
+    assert "there already" in refused(capsys, tiny_encoder, text, out / "README.md")
+
+
+def test_nothing_is_left_when_the_outputs_are_not_the_same(unigram_encoder, text, tmp_path, capsys):
+    # XLM-R counts its positions from the padding's id, which here is that of a late piece.
+    encoder = shutil.copytree(unigram_encoder, tmp_path / "encoder")
+    configure(encoder, pad_token_id=400, max_position_embeddings=800)
+    weights = load_file(encoder / "model.safetensors")
+    name = "roberta.embeddings.position_embeddings.weight"
+    weights[name] = torch.randn(800, weights[name].shape[1]).half()
+    save_file(weights, encoder / "model.safetensors", {"format": "pt"})
+    few = tmp_path / "few.txt"
+    few.write_text("نفت الجماعة.\n", encoding="utf-8")
+    assert trim(encoder, few, tmp_path / "out") == 1
+    assert "outputs of the trimmed encoder are off by" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["encoder", "few.txt"]
+
+
+def test_nothing_is_left_when_a_line_is_read_otherwise(
+    tiny_encoder, text, tmp_path, capsys, monkeypatch
+):
+    forgetful = Vocabulary.used_by
+    monkeypatch.setattr(
+        Vocabulary, "used_by", lambda self, texts: (set(), forgetful(self, texts)[1])
+    )
+    assert trim(tiny_encoder, text, tmp_path / "out") == 1
+    error = capsys.readouterr().err
+    assert "the trimmed tokenizer reads this line otherwise" in error
+    assert not list(tmp_path.iterdir())
+
+
+# --- Real encoders -----------------------------------------------------------------------------
+
+
+def test_the_shipped_encoder(authored, tmp_path, capsys):
+    text = tmp_path / "text.txt"
+    text.write_text("\n".join(row["text"] for row in authored[:10]), encoding="utf-8")
+    assert trim(SHIPPED, text, tmp_path / "out") == 0
+    assert "exactly equal" in capsys.readouterr().out
+    with safe_open(tmp_path / "out" / "model.safetensors", "pt") as weights:
+        embeddings = weights.get_slice("embeddings.word_embeddings.weight")
+        assert 1000 < embeddings.get_shape()[0] < 6000
+        assert embeddings.get_dtype() == "F16"
+
+
+@pytest.mark.skipif(not ARABERT, reason="RASD_ARABERT names no folder with AraBERT v02's tokenizer")
+def test_araberts_tokenizer_with_random_weights(authored, tmp_path, capsys):
+    encoder = tmp_path / "encoder"
+    config = AutoConfig.from_pretrained(ARABERT, num_hidden_layers=2)
+    BertModel(config, add_pooling_layer=False).save_pretrained(encoder)
+    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+        shutil.copyfile(Path(ARABERT, name), encoder / name)
+    text = ROOT / "data" / "authored.jsonl"
+    assert trim(encoder, text, tmp_path / "out", "--normalizer", "arabert") == 0
+    assert f"the same on all {len(authored):,} lines" in capsys.readouterr().out
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert 4000 < len(tokenizer) < 16_000
+    assert tokenizer.tokenize("راسلنا على [بريد]")[-1] == "[بريد]"
+    assert "[UNK]" not in tokenizer.tokenize("استطلاعاتهم المستنسخة")
