@@ -22,7 +22,7 @@ sample of them has the same outputs."""
 
 
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add train, evaluate, export, trim and validate."""
+    """Add train, evaluate, export, average, trim and validate."""
     train = subparsers.add_parser(
         "train", help="fine-tune, calibrate and export: ends with a bundle"
     )
@@ -50,6 +50,15 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     export.add_argument("checkpoint", type=Path, help="the `checkpoint` folder of a run")
     export.add_argument("--out", type=Path, required=True, help="the bundle's folder")
     export.set_defaults(run=_export)
+
+    average = subparsers.add_parser(
+        "average", help="one checkpoint whose weights are the mean of several trainings'"
+    )
+    average.add_argument(
+        "checkpoints", type=Path, nargs="+", help="the `checkpoint` folders of two or more runs"
+    )
+    average.add_argument("--out", type=Path, required=True, help="the new checkpoint's folder")
+    average.set_defaults(run=_average)
 
     trim = subparsers.add_parser(
         "trim",
@@ -109,6 +118,13 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _export(options: argparse.Namespace) -> int:
     sys.stdout.write(f"{_module('export').export_folder(options.checkpoint, options.out)}\n")
+    return 0
+
+
+def _average(options: argparse.Namespace) -> int:
+    command = ["rasd", *sys.argv[1:]]
+    out = _module("average").average(options.checkpoints, options.out, command=command)
+    sys.stdout.write(f"{out}\n")
     return 0
 
 
