@@ -15,9 +15,9 @@ from sklearn.metrics import f1_score  # noqa: E402
 from serving.labels import LabelScheme  # noqa: E402
 from serving.normalize import NORMALIZERS  # noqa: E402
 from serving.onnx_model import load_tokenizer, tokenize  # noqa: E402
-from training.batches import Collator  # noqa: E402
+from training.batches import Collator, to_examples  # noqa: E402
 from training.config import load_config  # noqa: E402
-from training.finetune import Examples, fine_tune, to_examples  # noqa: E402
+from training.finetune import Examples, fine_tune  # noqa: E402
 from training.labelled import read_labelled  # noqa: E402
 from training.model import SentenceClassifier, load_encoder  # noqa: E402
 
