@@ -290,8 +290,8 @@ def test_words_that_the_text_lacks_are_spelt(encoder, trimmed, authored):
     before, after = (AutoTokenizer.from_pretrained(f) for f in (encoder, trimmed))
     shorter = 0
     for row in authored[LINES:]:
-        # All but emoji, which spell nothing.
-        text = "".join(c for c in clean(row["text"]) if unicodedata.category(c) != "So")
+        # All but emoji and what colours them, which spell nothing.
+        text = "".join(c for c in clean(row["text"]) if unicodedata.category(c)[0] not in "SM")
         tokens = after.tokenize(text)
         assert (after.unk_token in tokens) <= (before.unk_token in before.tokenize(text))
         shorter += len(before.tokenize(text)) < len(tokens)
@@ -496,7 +496,7 @@ def test_the_shipped_encoder(authored, tmp_path, capsys):
     assert "exactly equal" in capsys.readouterr().out
     with safe_open(tmp_path / "out" / "model.safetensors", "pt") as weights:
         embeddings = weights.get_slice("embeddings.word_embeddings.weight")
-        assert 1000 < embeddings.get_shape()[0] < 6000
+        assert 400 < embeddings.get_shape()[0] < 6000
         assert embeddings.get_dtype() == "F16"
 
 
