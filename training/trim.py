@@ -103,7 +103,7 @@ class _Text:
     def prove(self, before: Vocabulary, after: Vocabulary, kept: Sequence[int]) -> None:
         """Read all text again; raise RasdError at the first line whose tokens have changed."""
         if [before.pieces[old] for old in kept] != [after.pieces[new] for new in range(len(kept))]:
-            raise RasdError("rasd trim: the word pieces kept are in disorder; nothing was written")
+            raise RasdError("the word pieces kept are in disorder; nothing was written")
         with closing(self._batches()) as batches:  # so that the bar is gone before the error
             for names, texts in batches:
                 old = before.tokenizer.encode_batch_fast(texts)
@@ -142,7 +142,7 @@ def _prove_outputs(before: EncoderFiles, after: EncoderFiles, texts: Sequence[st
     difference = float(torch.stack(differences).max())
     if not difference <= _NOISE:
         raise RasdError(
-            f"rasd trim: outputs of the trimmed encoder are off by {difference:.2g}; "
+            f"outputs of the trimmed encoder are off by {difference:.2g}; "
             "nothing was written"
         )
     equal = f"equal but for rounding ({difference:.1g})" if difference else "exactly equal"
