@@ -142,8 +142,7 @@ def _prove_outputs(before: EncoderFiles, after: EncoderFiles, texts: Sequence[st
     difference = float(torch.stack(differences).max())
     if not difference <= _NOISE:
         raise RasdError(
-            f"outputs of the trimmed encoder are off by {difference:.2g}; "
-            "nothing was written"
+            f"outputs of the trimmed encoder are off by {difference:.2g}; nothing was written"
         )
     equal = f"equal but for rounding ({difference:.1g})" if difference else "exactly equal"
     return f"{len(texts)}, with {equal} outputs"
