@@ -103,7 +103,7 @@ class _Text:
     def prove(self, before: Vocabulary, after: Vocabulary, kept: Sequence[int]) -> None:
         """Read all text again; raise RasdError at the first line whose tokens have changed."""
         if [before.pieces[old] for old in kept] != [after.pieces[new] for new in range(len(kept))]:
-            raise RasdError("rasd trim: the word pieces kept are in disorder; nothing was written")
+            raise RasdError("the word pieces kept are in disorder; nothing was written")
         with closing(self._batches()) as batches:  # so that the bar is gone before the error
             for names, texts in batches:
                 old = before.tokenizer.encode_batch_fast(texts)
@@ -142,11 +142,10 @@ def _prove_outputs(before: EncoderFiles, after: EncoderFiles, texts: Sequence[st
     difference = float(torch.stack(differences).max())
     if not difference <= _NOISE:
         raise RasdError(
-            f"rasd trim: outputs of the trimmed encoder are off by {difference:.2g}; "
-            "nothing was written"
+            f"outputs of the trimmed encoder are off by {difference:.2g}; nothing was written"
         )
-    same = f"off by {difference:.1g} at most, which is rounding" if difference else "exactly equal"
-    return f"{same} on {len(texts)} lines of all lengths"
+    equal = f"equal but for rounding ({difference:.1g})" if difference else "exactly equal"
+    return f"{len(texts)}, with {equal} outputs"
 
 
 def _outputs(encoder: EncoderFiles, texts: Sequence[str], max_length: int) -> list[torch.Tensor]:
@@ -166,8 +165,8 @@ def _report(before: EncoderFiles, after: EncoderFiles, usage: _Usage, difference
     lines = [f"{'':12}{'before':>14}{'after':>14}"]
     lines += [f"{name:12}{old:>14{form}}{new:>14{form}}" for name, old, new, form in rows]
     a_line = usage.tokens / usage.lines
-    lines.append(f"tokens: the same on all {usage.lines:,} lines, {a_line:.1f} a line")
-    return "\n".join([*lines, f"outputs: {difference}"])
+    lines.append(f"lines read twice: {usage.lines:,}, with the same tokens ({a_line:.1f} a line)")
+    return "\n".join([*lines, f"lines through both encoders: {difference}"])
 
 
 def _write_readme(
