@@ -384,9 +384,10 @@ def test_an_encoder_in_the_hubs_cache_needs_no_network(
     unigram_encoder, text, tmp_path, monkeypatch
 ):
     cached = tmp_path / "hub" / "models--some--encoder"
-    shutil.copytree(unigram_encoder, cached / "snapshots" / "c0ffee")
+    commit = "c0ffee00" * 5
+    shutil.copytree(unigram_encoder, cached / "snapshots" / commit)
     (cached / "refs").mkdir()
-    (cached / "refs" / "main").write_text("c0ffee")
+    (cached / "refs" / "main").write_text(commit)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert trim("some/encoder", text, tmp_path / "out") == 0
