@@ -10,9 +10,7 @@ the graphs token ids.
 """
 
 import argparse
-import statistics
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -45,7 +43,6 @@ NORMALIZE = NORMALIZERS["arabert"].apply
 MAX_LENGTH = 128
 CALIBRATION = 128  # sentences that scale int8
 BATCHES = (8, 32)
-PAUSE = 0.5  # seconds, in which the last way's idle threads stop spinning
 
 
 def main() -> None:
@@ -89,7 +86,7 @@ def main() -> None:
         )
         print(f"{options.threads} threads; {' '.join(cpu_flags())}")
         print(f"median of {options.rounds} rounds\n")
-        table(measure(ways, options.rounds), tokens, len(ids))
+        table(plain.measure(ways, options.rounds), tokens, len(ids))
         print("\nerror against fp32, in file order and batches of 32")
         full, *int8 = (
             plain.logits(
@@ -180,19 +177,6 @@ def export(
         sample=[sentence.text for sentence in sentences[:CALIBRATION]],
     )
     return export_bundle(checkpoint, sentences, folder / "bundle")
-
-
-def measure(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Return each way's median seconds; one pass of each before the rounds is not counted."""
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(rounds + 1):
-        for name, way in ways.items():
-            time.sleep(PAUSE)
-            started = time.perf_counter()
-            way()
-            if number:
-                seconds[name].append(time.perf_counter() - started)
-    return {name: statistics.median(values) for name, values in seconds.items()}
 
 
 def table(seconds: dict[str, float], tokens: int, sentences: int) -> None:

@@ -54,22 +54,15 @@ def main() -> None:
             session, ids, batch_size=1, padding_id=padding_id
         ),
     }
-    speeds: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(ROUNDS):
-        for name, way in ways.items():
-            started = time.perf_counter()
-            way()
-            speeds[name].append(len(texts) / (time.perf_counter() - started))
-    best = statistics.median(speeds["Classifier (text to labels)"])
+    seconds = plain.measure(ways, ROUNDS)
+    best, *_ = seconds.values()
     print(
         f"{classifier.model}, {len(texts)} sentences of {np.mean([len(i) for i in ids]):.1f} tokens"
     )
     print(f"{options.threads} threads; {' '.join(cpu_flags())}; median of {ROUNDS} rounds\n")
     print(f"{'way':36}{'sentences/s':>12}{'Classifier is':>15}")
-    for name, values in speeds.items():
-        print(
-            f"{name:36}{statistics.median(values):12.0f}{best / statistics.median(values):14.2f}x"
-        )
+    for name, took in seconds.items():
+        print(f"{name:36}{len(texts) / took:12.0f}{took / best:14.2f}x")
     print(f"\ncold start of `rasd classify` on one sentence: {cold_start():.2f} s (median)")
 
 

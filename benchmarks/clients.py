@@ -8,6 +8,7 @@ import http.client
 import json
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -15,7 +16,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,17 +93,22 @@ def server(*command: object, ready: str, port: int) -> Iterator[subprocess.Popen
     """Run a server until the block ends; it is ready when the path `ready` answers 200."""
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / "log").open("wb") as log:
         process = subprocess.Popen(
-            [str(part) for part in command], cwd=folder, stdout=log, stderr=log
+            [str(part) for part in command],
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
         try:
             _wait(process, port, ready, Path(folder) / "log")
             yield process
         finally:
             process.terminate()
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 process.wait(40)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            # What a plain LitServe leaves behind goes on taking the processor.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def _wait(process: subprocess.Popen[bytes], port: int, path: str, log: Path) -> None:

@@ -1,11 +1,31 @@
-"""ONNX Runtime as it is mostly used: sentences in file order, padded batches, threads inside."""
+"""What several benchmarks share: ways timed by turns, and ONNX Runtime as it is mostly used.
 
-from collections.abc import Sequence
+That is: sentences in file order, padded batches, threads inside operators.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+
+PAUSE = 0.5  # seconds, in which the last way's idle threads stop spinning
+
+
+def measure(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Return each way's median seconds; one pass of each before the rounds is not counted."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(rounds + 1):
+        for name, way in ways.items():
+            time.sleep(PAUSE)
+            started = time.perf_counter()
+            way()
+            if number:
+                seconds[name].append(time.perf_counter() - started)
+    return {name: statistics.median(values) for name, values in seconds.items()}
 
 
 def session(path: Path, threads: int) -> onnxruntime.InferenceSession:
