@@ -47,7 +47,9 @@ def main() -> None:
         ours = service(texts, short, options.seconds)
         recipes = [recipe("onnx", "", texts, options.seconds)]
         if options.checkpoint:
-            recipes.append(recipe("transformers", options.checkpoint, texts, options.seconds))
+            recipes.append(
+                recipe("transformers", options.checkpoint.resolve(), texts, options.seconds)
+            )
         print()
         for loop in LOOPS:
             print(f"service / in process, {loop:2} clients: {ours[loop] / inside:.2f}")
