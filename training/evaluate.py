@@ -52,9 +52,10 @@ def evaluate(
     comparison = None
     if other is not None:
         comparison = compare_answers(classifier, answers, other, answer(other, sentences))
-    print_evaluation(evaluation, comparison)
+    # The files first: a reader of the tables that leaves early (head, less) ends the command.
     if out is not None:
         write_evaluation(evaluation, comparison, scheme, labelled, out)
+    print_evaluation(evaluation, comparison)
     return evaluation.metrics
 
 

@@ -1,10 +1,13 @@
-"""A bundle whose answers can be told ahead, for the tests of everything that measures one."""
+"""A bundle whose answers can be told ahead, and tiny encoders with a text to trim them to."""
+
+import json
+from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from serving.bundle import Manifest, NormalizerStamp, sha256, write_manifest
 from serving.labels import Label, LabelScheme
@@ -24,6 +27,7 @@ SCHEME = LabelScheme(
 )
 CUES = {"انفجار": "attack_report", "تبنت": "claim", "نفت": "denial", "دانت": "official_response"}
 THRESHOLD = 0.8
+LINES = 150  # of the sentences that ship, what the tiny encoders are trimmed to
 
 
 @pytest.fixture(scope="session")
@@ -78,6 +82,55 @@ def make_bundle(tmp_path_factory):
 def bundle(make_bundle):
     """A bundle named cues that labels by the words in CUES, and all else as other."""
     return make_bundle("cues")
+
+
+@pytest.fixture(scope="session")
+def unigram_encoder(authored, tmp_path_factory) -> Path:
+    """An encoder of XLM-R's form in half precision, with its masked-language head."""
+    torch = pytest.importorskip("torch")
+    from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM, XLMRobertaTokenizer
+
+    folder = tmp_path_factory.mktemp("unigram")
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    pieces = Tokenizer(models.Unigram())
+    pieces.pre_tokenizer = pre_tokenizers.Metaspace()
+    pieces.train_from_iterator(
+        (row["text"] for row in authored),
+        trainers.UnigramTrainer(vocab_size=1500, special_tokens=special, unk_token="<unk>"),
+    )
+    vocab = [tuple(entry) for entry in json.loads(pieces.to_str())["model"]["vocab"]]
+    tokenizer = XLMRobertaTokenizer(vocab=[*vocab, ("<mask>", 0.0)])
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(2)
+    config = XLMRobertaConfig(
+        vocab_size=len(tokenizer) + 6,  # rows that no piece has, as multilingual-e5-small's
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=80,
+    )
+    model = XLMRobertaForMaskedLM(config)
+    torch.nn.init.normal_(model.lm_head.bias)
+    model.half().save_pretrained(folder)
+    (folder / "README.md").write_text("---\nlicense: mit\n---\n# An encoder\n", encoding="utf-8")
+    (folder / "LICENSE").write_text("Permission is hereby granted.\n", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session", params=["wordpiece", "unigram"])
+def encoder(request, tiny_encoder, unigram_encoder) -> Path:
+    """Either of the two tiny encoders."""
+    return {"wordpiece": tiny_encoder, "unigram": unigram_encoder}[request.param]
+
+
+@pytest.fixture(scope="session")
+def text(authored, tmp_path_factory) -> Path:
+    """A file of the first LINES of the sentences that ship, which encoders are trimmed to."""
+    path = tmp_path_factory.mktemp("text") / "text.jsonl"
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in authored[:LINES]]
+    path.write_text("".join(lines), encoding="utf-8")
+    return path
 
 
 def _sum_of_rows(table):

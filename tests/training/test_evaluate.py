@@ -3,6 +3,9 @@
 import hashlib
 import io
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from matplotlib.image import imread
@@ -16,6 +19,7 @@ from training.measure import measure
 from training.metrics import CoveragePoint, ReliabilityBin
 from training.plots import confusion_figure, coverage_figure, png, reliability_figure, svg
 
+RASD = Path(sys.executable).with_name("rasd")
 THRESHOLD = 0.8  # of the bundle in conftest.py
 
 
@@ -268,3 +272,12 @@ def test_the_same_picture_has_the_same_bytes():
     one, two = (reliability_figure(_bins(0.5), _bins(0.4), title="a") for _ in range(2))
     assert svg(one) == svg(two)
     assert b"<text" not in svg(one)
+
+
+def test_a_reader_that_leaves_early_costs_no_file(bundle, tmp_path):
+    labelled = _write(tmp_path / "dev.jsonl", *ROWS)
+    command = [RASD, "evaluate", labelled, "--model", bundle, "--out", tmp_path / "out"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as run:
+        run.stdout.close()
+    assert run.returncode == 0
+    assert (tmp_path / "out" / "metrics.json").is_file()

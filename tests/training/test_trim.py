@@ -17,27 +17,22 @@ torch = pytest.importorskip("torch")
 
 from safetensors import safe_open  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers  # noqa: E402
 from transformers import (  # noqa: E402
     AutoConfig,
     AutoModel,
     AutoModelForMaskedLM,
     AutoTokenizer,
     BertModel,
-    XLMRobertaConfig,
-    XLMRobertaForMaskedLM,
-    XLMRobertaTokenizer,
 )
 
 from serving.cli import main  # noqa: E402
 from serving.normalize import NORMALIZERS  # noqa: E402
-from training.vocabulary import Vocabulary  # noqa: E402
+from tests.training.conftest import LINES  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 RASD = Path(sys.executable).with_name("rasd")
 SHIPPED = ROOT / "training" / "encoder"
 ARABERT = os.environ.get("RASD_ARABERT", "")
-LINES = 150  # of the sentences that ship, what the tiny encoders are trimmed to
 
 SLOW = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -47,72 +42,14 @@ def clean(text: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def unigram_encoder(authored, tmp_path_factory) -> Path:
-    """An encoder of XLM-R's form in half precision, with its masked-language head."""
-    folder = tmp_path_factory.mktemp("unigram")
-    special = ["<s>", "<pad>", "</s>", "<unk>"]
-    pieces = Tokenizer(models.Unigram())
-    pieces.pre_tokenizer = pre_tokenizers.Metaspace()
-    pieces.train_from_iterator(
-        (row["text"] for row in authored),
-        trainers.UnigramTrainer(vocab_size=1500, special_tokens=special, unk_token="<unk>"),
-    )
-    vocab = [tuple(entry) for entry in json.loads(pieces.to_str())["model"]["vocab"]]
-    tokenizer = XLMRobertaTokenizer(vocab=[*vocab, ("<mask>", 0.0)])
-    tokenizer.save_pretrained(folder)
-    torch.manual_seed(2)
-    config = XLMRobertaConfig(
-        vocab_size=len(tokenizer) + 6,  # rows that no piece has, as multilingual-e5-small's
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=80,
-    )
-    model = XLMRobertaForMaskedLM(config)
-    torch.nn.init.normal_(model.lm_head.bias)
-    model.half().save_pretrained(folder)
-    (folder / "README.md").write_text("---\nlicense: mit\n---\n# An encoder\n", encoding="utf-8")
-    (folder / "LICENSE").write_text("Permission is hereby granted.\n", encoding="utf-8")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def text(authored, tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("text") / "text.jsonl"
-    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in authored[:LINES]]
-    path.write_text("".join(lines), encoding="utf-8")
-    return path
-
-
-@pytest.fixture(scope="module", params=["wordpiece", "unigram"])
-def encoder(request, tiny_encoder, unigram_encoder) -> Path:
-    return {"wordpiece": tiny_encoder, "unigram": unigram_encoder}[request.param]
-
-
-@pytest.fixture(scope="module")
 def trimmed(encoder, text, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("trimmed") / "out"
     assert trim(encoder, text, out) == 0
     return out
 
 
-def read(path: Path) -> Vocabulary:
-    return Vocabulary(path.read_text(encoding="utf-8"), path)
-
-
 def trim(encoder: object, text: object, out: Path, *more: object) -> int:
     return main(list(map(str, ("trim", encoder, "--text", text, "--out", out, *more))))
-
-
-def refused(capsys, *arguments: object) -> str:
-    """What a person is told when nothing can be trimmed."""
-    assert trim(*arguments) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    error = said.err.removeprefix("reading the text\n")
-    assert error.count("\n") == 2
-    return error
 
 
 def outputs(folder: Path, text: str) -> "torch.Tensor":
@@ -153,71 +90,6 @@ def test_any_sentences_of_the_text_have_the_same_tokens_and_outputs(both, author
     (tokens, before), (same, after) = results
     assert tokens == same
     assert torch.equal(before, after)
-
-
-WORDS = st.text(
-    st.sampled_from("ابتنيوملةءق" + "abz09.,«»" + "ლმжщ字😀ﷺ▁#"), min_size=1, max_size=12
-)
-
-
-@SLOW
-@given(texts=st.lists(st.lists(WORDS, min_size=1).map(" ".join), min_size=1, max_size=8))
-def test_any_text_at_all_is_read_alike_by_a_vocabulary_cut_to_it(encoder, texts, tmp_path):
-    before = read(encoder / "tokenizer.json")
-    kept = sorted(before.essential() | before.used_by(texts)[0])
-    before.save_cut(kept, tmp_path / "tokenizer.json")
-    after = read(tmp_path / "tokenizer.json")
-    assert [after.pieces[new] for new in range(len(kept))] == [before.pieces[old] for old in kept]
-    for text in texts:
-        assert before.tokenizer.encode(text).tokens == after.tokenizer.encode(text).tokens
-
-
-def cut_to(model, texts: list[str], folder: Path) -> tuple[Vocabulary, Vocabulary]:
-    """A vocabulary of letters that none is kept for their own sake, and the same cut to `texts`."""
-    tokenizer = Tokenizer(model)
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.save(str(folder / "before.json"))
-    before = read(folder / "before.json")
-    before.save_cut(sorted(before.essential() | before.used_by(texts)[0]), folder / "after.json")
-    return before, read(folder / "after.json")
-
-
-def test_a_word_that_word_piece_could_not_read_stays_unknown(tmp_path):
-    # Greedy: აბ, then nothing for გ. Without აბ, which is on no other path, ა and ##ბგ would do.
-    pieces = ["[UNK]", "აბ", "ა", "##ბგ", "დბ", "დ"]
-    model = models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]")
-    before, after = cut_to(model, ["აბგ ა", "დ", "ა დბგ"], tmp_path)
-    (tmp_path / "after.json").unlink()
-    before.save_cut([0, 2, 3, 5], tmp_path / "after.json")
-    assert read(tmp_path / "after.json").tokenizer.encode("აბგ").tokens == ["ა", "##ბგ"]
-    assert (
-        after.tokenizer.encode("აბგ").tokens == before.tokenizer.encode("აბგ").tokens == ["[UNK]"]
-    )
-
-
-def test_an_unknown_character_costs_what_it_did(tmp_path):
-    # The score of an unknown character is the lowest of all, ზ's, less 10. Were it აბგ's, less 10,
-    # then ა, an unknown ბ and გდ would be the best way.
-    scores = {"<unk>": 0, "ა": -1, "აბგ": -15, "დ": -15, "გდ": -1, "ზ": -50}
-    model = models.Unigram(list(scores.items()), unk_id=0)
-    texts = ["აბგდ", "ა", "გდ"]
-    before, after = cut_to(model, texts, tmp_path)
-    assert before.tokenizer.encode(texts[0]).tokens == ["აბგ", "დ"]
-    for text in texts:
-        assert after.tokenizer.encode(text).tokens == before.tokenizer.encode(text).tokens
-    before.save_cut(range(5), tmp_path / "without.json")
-    without = read(tmp_path / "without.json")
-    assert without.tokenizer.encode(texts[0]).tokens != ["აბგ", "დ"]
-
-
-def test_of_two_ways_that_score_alike_the_same_is_taken(tmp_path):
-    scores = {"<unk>": 0, "აბ": -3, "გ": -1, "ა": -1, "ბგ": -3, "ბ": -2, "აბგ": -4}
-    for order in (1, -1):
-        vocab = [("<unk>", 0.0), *list(scores.items())[:0:-1][::order]]
-        before, after = cut_to(models.Unigram(vocab, unk_id=0), ["აბგ"], tmp_path)
-        assert len(after.pieces) < len(before.pieces)
-        expected = before.tokenizer.encode("აბგ").tokens
-        assert after.tokenizer.encode("აბგ").tokens == expected
 
 
 # --- What stays and what goes ------------------------------------------------------------------
@@ -393,107 +265,6 @@ def test_an_encoder_in_the_hubs_cache_needs_no_network(
     assert trim("some/encoder", text, tmp_path / "out") == 0
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert 'base_model: "some/encoder"' in card
-
-
-# --- What cannot be done -----------------------------------------------------------------------
-
-
-def test_an_encoder_that_is_nowhere(text, tmp_path, capsys):
-    assert "none" in refused(capsys, tmp_path / "none", text, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-BROKEN = {
-    "no tokenizer": ("holds no tokenizer.json", lambda f: (f / "tokenizer.json").unlink()),
-    "no config": ("holds no config.json", lambda f: (f / "config.json").unlink()),
-    "no weights": ("holds no model.safetensors", lambda f: (f / "model.safetensors").unlink()),
-    "half the weights": (
-        "not whole safetensors",
-        lambda f: (f / "model.safetensors").write_bytes(
-            (f / "model.safetensors").read_bytes()[:2000]
-        ),
-    ),
-    "half the tokenizer": (
-        "cannot be loaded",
-        lambda f: (f / "tokenizer.json").write_text((f / "tokenizer.json").read_text()[:200]),
-    ),
-    "BPE": (
-        "is BPE",
-        lambda f: (
-            Tokenizer(models.BPE({"a": 0}, [])).save(str(f / "tokenizer.json")),
-            (f / "tokenizer_config.json").write_text(
-                '{"tokenizer_class": "PreTrainedTokenizerFast"}'
-            ),
-        ),
-    ),
-    "another vocabulary": ("belong together", lambda f: configure(f, vocab_size=900)),
-    "a token id of no piece": ("eos_token_id is 99999", lambda f: configure(f, eos_token_id=99999)),
-}
-
-
-def configure(folder: Path, **values: object) -> None:
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | values))
-
-
-@pytest.mark.parametrize("what", BROKEN)
-def test_an_encoder_that_is_not_whole(tiny_encoder, text, tmp_path, capsys, what):
-    problem, damage = BROKEN[what]
-    broken = shutil.copytree(tiny_encoder, tmp_path / "encoder")
-    damage(broken)
-    error = refused(capsys, broken, text, tmp_path / "out")
-    assert problem in error
-    assert str(broken) in error
-    assert [path.name for path in tmp_path.iterdir()] == ["encoder"]
-
-
-def test_a_text_of_nothing(tiny_encoder, tmp_path, capsys):
-    path = tmp_path / "text.txt"
-    path.write_text("\n \n\u200f\n")
-    assert f"{path}: no text" in refused(capsys, tiny_encoder, path, tmp_path / "out")
-    assert "only once" in refused(capsys, tiny_encoder, "-", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_folder_that_is_there_is_left_alone_unless_it_is_empty(
-    tiny_encoder, text, tmp_path, capsys
-):
-    out = tmp_path / "out"
-    out.mkdir()
-    assert trim(tiny_encoder, text, out) == 0
-    capsys.readouterr()
-    before = {path: path.read_bytes() for path in out.iterdir()}
-    assert str(out) in refused(capsys, tiny_encoder, text, out)
-    assert {path: path.read_bytes() for path in out.iterdir()} == before
-    assert "there already" in refused(capsys, tiny_encoder, text, out / "README.md")
-
-
-def test_nothing_is_left_when_the_outputs_are_not_the_same(unigram_encoder, text, tmp_path, capsys):
-    # XLM-R counts its positions from the padding's id, which here is that of a late piece.
-    encoder = shutil.copytree(unigram_encoder, tmp_path / "encoder")
-    configure(encoder, pad_token_id=400, max_position_embeddings=800)
-    weights = load_file(encoder / "model.safetensors")
-    name = "roberta.embeddings.position_embeddings.weight"
-    weights[name] = torch.randn(800, weights[name].shape[1]).half()
-    save_file(weights, encoder / "model.safetensors", {"format": "pt"})
-    few = tmp_path / "few.txt"
-    few.write_text("نفت الجماعة.\n", encoding="utf-8")
-    assert trim(encoder, few, tmp_path / "out") == 1
-    assert "outputs of the trimmed encoder are off by" in capsys.readouterr().err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["encoder", "few.txt"]
-
-
-def test_nothing_is_left_when_a_line_is_read_otherwise(
-    tiny_encoder, text, tmp_path, capsys, monkeypatch
-):
-    forgetful = Vocabulary.used_by
-    monkeypatch.setattr(
-        Vocabulary, "used_by", lambda self, texts: (set(), forgetful(self, texts)[1])
-    )
-    assert trim(tiny_encoder, text, tmp_path / "out") == 1
-    error = capsys.readouterr().err
-    assert "the trimmed tokenizer reads this line otherwise" in error
-    assert not list(tmp_path.iterdir())
 
 
 # --- Real encoders -----------------------------------------------------------------------------
