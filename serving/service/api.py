@@ -1,9 +1,11 @@
-"""What a worker does with a request: LitServe's hooks around the classifier."""
+"""What a worker does with requests: LitServe's hooks around the classifier."""
 
 import json
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from litserve import LitAPI
@@ -17,7 +19,18 @@ from serving.service.worker import WorkerLink, WorkerOptions
 # Sentences between two looks at the clock: a fraction of a second's work.
 SLICE = 64
 
-Prepared = tuple[Document, list[Sentence]]
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request whose documents are split into sentences."""
+
+    work: Work
+    documents: list[tuple[Document, list[Sentence]]]
+
+    @property
+    def number(self) -> int:
+        """How many sentences they are."""
+        return sum(len(sentences) for _, sentences in self.documents)
 
 
 class LabelAPI(LitAPI):  # type: ignore[misc]
@@ -46,42 +59,61 @@ class LabelAPI(LitAPI):  # type: ignore[misc]
         if self._link:
             self._link.report(Ready(self._classifier.model))
 
-    def decode_request(self, request: Work) -> tuple[Work, list[Prepared]]:
-        """Split the documents of a request into sentences."""
-        documents = [Document(*pair) for pair in zip(request.ids, request.texts, strict=True)]
-        if request.form == "documents":
-            return request, [(item, split_sentences(item.text)) for item in documents]
-        return request, [(d, [Sentence(d.text, 0, len(d.text))]) for d in documents]
+    def decode_request(self, request: list[Work]) -> list[Prepared]:
+        """Split the documents of the requests into sentences."""
+        return [_prepared(work) for work in request]
 
-    def predict(self, decoded: tuple[Work, list[Prepared]]) -> Answer:
-        """Score the sentences, unless there are too many or the request's time is up."""
-        work, prepared = decoded
-        texts = [sentence.text for _, sentences in prepared for sentence in sentences]
-        if len(texts) > self._options.max_sentences:
-            limit = self._options.max_sentences
-            return Refused("too_many", f"{len(texts):,} sentences; a request may have {limit:,}.")
+    def predict(self, decoded: list[Prepared]) -> list[Answer]:
+        """Score the sentences of all requests together; one answer a request, in their order.
+
+        Not of those that have too many, and none after the last request's deadline.
+        """
+        limit = self._options.max_sentences
+        fit = [prepared for prepared in decoded if prepared.number <= limit]
+        texts = [s.text for p in fit for _, sentences in p.documents for s in sentences]
         self._batches.clear()
         started = time.monotonic()
-        answers: list[Prediction | Refusal] = []
-        for begin in range(0, len(texts), SLICE):
-            if time.monotonic() > work.deadline:
-                return Refused("late", f"{begin:,} of {len(texts):,} sentences were in time.")
-            answers += self._classifier.classify(texts[begin : begin + SLICE])
-        if work.form == "predict" and len(answers) == 1 and isinstance(answers[0], Refusal):
-            return Refused("unreadable", answers[0].reason)
-        return Scored(
-            _encoded(self._body(work, prepared, answers)),
-            self._classifier.model,
-            _statistics(answers, self._batches, time.monotonic() - started),
-        )
+        scored = iter(self._scored(texts, max((p.work.deadline for p in fit), default=0.0)))
+        seconds = time.monotonic() - started
+        answers: list[Answer] = []
+        for prepared in decoded:
+            if prepared.number > limit:
+                detail = f"{prepared.number:,} sentences; a request may have {limit:,}."
+                answers.append(Refused("too_many", detail))
+            else:
+                own = list(islice(scored, prepared.number))
+                answers.append(self._answer(prepared, own, seconds))
+        return answers
 
-    def encode_response(self, output: Answer) -> Answer:
-        """Pass the answer on: `predict` has encoded it, so that the pipe carries bytes."""
+    def encode_response(self, output: list[Answer]) -> list[Answer]:
+        """Pass the answers on: `predict` has encoded them, so that the pipe carries bytes."""
         return output
 
-    def _body(
-        self, work: Work, prepared: list[Prepared], answers: Sequence[Prediction | Refusal]
-    ) -> Any:
+    def _scored(self, texts: Sequence[str], deadline: float) -> list[Prediction | Refusal]:
+        """Return the sentences' answers, of as many as were begun before the deadline."""
+        answers: list[Prediction | Refusal] = []
+        for begin in range(0, len(texts), SLICE):
+            if time.monotonic() > deadline:
+                break
+            answers += self._classifier.classify(texts[begin : begin + SLICE])
+        return answers
+
+    def _answer(
+        self, prepared: Prepared, answers: Sequence[Prediction | Refusal], seconds: float
+    ) -> Answer:
+        if len(answers) < prepared.number:
+            detail = f"{len(answers):,} of {prepared.number:,} sentences were in time."
+            return Refused("late", detail)
+        alone = prepared.work.form == "predict" and prepared.number == 1
+        if alone and isinstance(answers[0], Refusal):
+            return Refused("unreadable", answers[0].reason)
+        body = _encoded(self._body(prepared, answers))
+        statistics = _statistics(answers, self._batches, seconds)
+        self._batches.clear()  # the first request tells of them all
+        return Scored(body, self._classifier.model, statistics)
+
+    def _body(self, prepared: Prepared, answers: Sequence[Prediction | Refusal]) -> Any:
+        work = prepared.work
         if work.form == "predict":
             return [_ranked(answer, work.top_k) for answer in answers]
         model = self._classifier.model
@@ -94,11 +126,18 @@ class LabelAPI(LitAPI):  # type: ignore[misc]
                     for number, sentence in enumerate(sentences)
                 ],
             }
-            for document, sentences in prepared
+            for document, sentences in prepared.documents
         ]
         if work.form == "documents":
             return {"model": model, "documents": groups}
         return {"model": model, "sentences": [group["sentences"][0] for group in groups]}
+
+
+def _prepared(work: Work) -> Prepared:
+    documents = [Document(*pair) for pair in zip(work.ids, work.texts, strict=True)]
+    if work.form == "documents":
+        return Prepared(work, [(item, split_sentences(item.text)) for item in documents])
+    return Prepared(work, [(d, [Sentence(d.text, 0, len(d.text))]) for d in documents])
 
 
 def _ranked(answer: Prediction | Refusal, top_k: int | None) -> Any:

@@ -17,10 +17,19 @@ class Work:
     deadline: float
     top_k: int | None = None
 
+    @property
+    def characters(self) -> int:
+        """How much text it is."""
+        return sum(map(len, self.texts))
+
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What one request was made of, for the metrics."""
+    """What one request was made of, for the metrics.
+
+    `seconds` is the time of all requests that were scored together with it, and `batch_tokens` are
+    their micro-batches, which only the first of them tells of.
+    """
 
     sentences: int = 0
     refused: int = 0

@@ -1,35 +1,31 @@
-"""The HTTP process's end of the workers: one queue, and workers that are replaced when they die.
+"""The queue of the requests, and workers that are replaced when they die.
 
-All of it runs on the event loop's thread, except that each worker has a thread which writes to its
-pipe and waits on it: a worker that is stopped in the middle of a message blocks nobody else.
+Small requests that wait are given to a worker together: their sentences fill its cores better than
+those of one request would, and a sentence's score does not hang on its neighbours.
 """
 
 import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import get_context
-from queue import SimpleQueue
-from threading import Thread
 from typing import Any
 
 from serving.bundle import Bundle, Manifest
 from serving.errors import InputError, RasdError
 from serving.service.messages import Answer, Failed, Ready, Work
-from serving.service.worker import WorkerOptions, is_answer, run_worker
+from serving.service.worker import WorkerOptions, are_answers
+from serving.service.workers import Job, Worker
 
-# How often a request is begun anew because its worker died: once, in case the request is why.
+# How often a request is begun: a second time, alone, when its worker died or failed over it.
 ATTEMPTS = 2
-# Seconds over a request's deadline after which its worker counts as stuck and is killed.
-STUCK = 10.0
+# Characters of text that are scored together at most, unless one request has more: some 60
+# sentences, a fraction of a second's work. More would not be faster, but make others wait.
+TOGETHER = 15_000
 # A worker that dies younger than this, in seconds, is replaced more slowly each time.
 INFANCY = 5.0
 SLOWEST_RESTART = 30.0
-# Seconds that a worker may take to end after its pipe is closed.
-LAST_ORDERS = 5.0
 
 log = logging.getLogger("rasd.pool")
 
@@ -44,127 +40,6 @@ class DeadlineError(RasdError):
 
 class BrokenRequestError(RasdError):
     """The worker failed on a request with an error of its own."""
-
-
-@dataclass(eq=False, slots=True)
-class Job:
-    """A request on its way."""
-
-    work: Work
-    answer: "asyncio.Future[Answer]"
-    queued: float
-    started: float = 0.0
-    attempts: int = 0
-
-
-class Worker:
-    """One worker process, and the thread that talks with it."""
-
-    def __init__(self, options: WorkerOptions, number: int) -> None:
-        """Start the process; it loads its model while `attach` is still to come."""
-        context = get_context("spawn")
-        self._connection, theirs = context.Pipe()
-        self.process = context.Process(
-            target=run_worker,
-            args=(theirs, options, number),
-            name=f"rasd-worker-{number}",
-            daemon=True,  # whatever ends this process ends it
-        )
-        self.process.start()
-        theirs.close()
-        self.options = options
-        self.number = number
-        self.born = time.monotonic()
-        self.job: Job | None = None
-        self.retired = False
-        self._dead = False
-        self._inbox: SimpleQueue[Work | None] = SimpleQueue()
-        self._watchdog: asyncio.TimerHandle | None = None
-
-    def attach(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        *,
-        on_message: "Callable[[Worker, object], None]",
-        on_death: "Callable[[Worker], None]",
-    ) -> None:
-        """Begin to listen: both are called on the event loop's thread, `on_death` once and last."""
-        self.loaded: asyncio.Future[Ready | Failed] = loop.create_future()
-        self._gone: asyncio.Future[None] = loop.create_future()
-        self._loop = loop
-        self._on_message = on_message
-        self._on_death = on_death
-        # The operating system's word, which comes at once, whatever the thread is doing.
-        loop.add_reader(self.process.sentinel, self._died)
-        self._thread = Thread(target=self._talk, name=self.process.name, daemon=True)
-        self._thread.start()
-
-    @property
-    def ready(self) -> bool:
-        """Whether the model is loaded and the process alive."""
-        return self.loaded.done() and isinstance(self.loaded.result(), Ready) and not self.retired
-
-    def give(self, job: Job) -> None:
-        """Start on a job; the worker must be ready and without one."""
-        self.job = job
-        job.started = time.monotonic()
-        job.attempts += 1
-        remaining = max(0.0, job.work.deadline - job.started)
-        self._watchdog = self._loop.call_later(remaining + STUCK, self.process.kill)
-        self._inbox.put(job.work)
-
-    def finish(self) -> Job | None:
-        """Return the job in hand, which is over, and be without one."""
-        job, self.job = self.job, None
-        if self._watchdog:
-            self._watchdog.cancel()
-        return job
-
-    def retire(self) -> None:
-        """End the process when it has done its job, if it has one."""
-        self.retired = True
-        self._inbox.put(None)
-
-    async def ended(self) -> None:
-        """Wait for the end of a retired worker, and hurry it when it dawdles after its job."""
-        if self.job:
-            await asyncio.wait([self.job.answer])
-        await asyncio.wait([self._gone], timeout=LAST_ORDERS)
-        if not self._gone.done():
-            self.process.kill()
-        await self._gone
-
-    def _talk(self) -> None:
-        try:
-            self._tell(self._on_message, self._connection.recv())
-            while (work := self._inbox.get()) is not None:
-                self._connection.send(work)
-                self._tell(self._on_message, self._connection.recv())
-        except (EOFError, OSError):
-            pass  # the process is dead: its sentinel says so
-        finally:
-            self._connection.close()
-            self._tell(self._bury)
-
-    def _tell(self, callback: "Callable[..., None]", *arguments: object) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody wants to know
-            self._loop.call_soon_threadsafe(callback, self, *arguments)
-
-    def _died(self) -> None:
-        self._loop.remove_reader(self.process.sentinel)
-        self.retired = True
-        self._dead = True
-        self._inbox.put(None)  # the thread may still have a last message to tell; then it ends
-
-    def _bury(self, _: "Worker") -> None:
-        if not self._dead:  # the pipe is closed and the process is about to end
-            self._loop.call_later(0.01, self._bury, self)
-            return
-        self.process.join()
-        if not self.loaded.done():
-            self.loaded.set_result(Failed("the worker process died while it loaded its model"))
-        self._on_death(self)
-        self._gone.set_result(None)
 
 
 @dataclass(eq=False, slots=True)
@@ -290,7 +165,9 @@ class Pool:
         )
 
     async def _loaded(self, generation: Generation) -> None:
-        for outcome in await asyncio.gather(*(worker.loaded for worker in generation.workers)):
+        # Shielded: whoever stops waiting for a worker does not stop the worker.
+        loaded = [asyncio.shield(worker.loaded) for worker in generation.workers]
+        for outcome in await asyncio.gather(*loaded):
             if isinstance(outcome, Failed):
                 problem, _, remedy = outcome.reason.partition("\n")
                 raise InputError(problem, remedy or "The log may say more.")
@@ -303,31 +180,53 @@ class Pool:
 
     def _dispatch(self) -> None:
         for worker in self.current.workers:
-            while self._queue and worker.ready and worker.job is None:
-                job = self._queue.popleft()
-                if not job.answer.done():  # its client is still there
-                    worker.give(job)
+            if worker.ready and not worker.jobs and (jobs := self._next_jobs()):
+                worker.give(jobs)
+
+    def _next_jobs(self) -> list[Job]:
+        """Take the oldest request from the queue, and those behind it that go with it.
+
+        One that is begun anew goes alone: it may be why its worker died.
+        """
+        jobs: list[Job] = []
+        characters = 0
+        while self._queue:
+            job = self._queue[0]
+            if not job.answer.done():  # its client is still there
+                characters += job.work.characters
+                anew = job.attempts or (jobs and jobs[0].attempts)
+                if jobs and (anew or characters > TOGETHER):
+                    break
+                jobs.append(job)
+            self._queue.popleft()
+        return jobs
 
     def _on_message(self, worker: Worker, message: Any) -> None:
         if isinstance(message, Ready | Failed):
             worker.loaded.set_result(message)
-        elif (job := worker.finish()) and not job.answer.done():
-            if is_answer(message):
-                job.answer.set_result(message[1])
-            else:
-                job.answer.set_exception(BrokenRequestError("the worker failed; see the log"))
+        elif are_answers(message):
+            for job, answer in zip(worker.finish(), message[1], strict=True):
+                if not job.answer.done():
+                    job.answer.set_result(answer)
+        else:
+            self._try_again(worker.finish(), BrokenRequestError("the worker failed; see the log"))
         self._dispatch()
 
     def _on_death(self, worker: Worker) -> None:
-        job = worker.finish()
-        if job and not job.answer.done():
-            if job.attempts < ATTEMPTS and not self._stopping:
-                self._queue.appendleft(job)
-            else:
-                job.answer.set_exception(WorkerLostError("the worker died over this request"))
+        self._try_again(worker.finish(), WorkerLostError("the worker died over this request"))
         if worker in self.current.workers and not self._stopping:
             self._replace(worker)
         self._dispatch()
+
+    def _try_again(self, jobs: list[Job], error: RasdError) -> None:
+        """Queue jobs that were not answered anew, or give them up with `error`."""
+        for job in reversed(jobs):
+            if job.answer.done():
+                continue
+            if job.attempts < ATTEMPTS and not self._stopping:
+                self._queue.appendleft(job)
+            else:
+                job.answer.set_exception(error)
 
     def _replace(self, worker: Worker) -> None:
         age = time.monotonic() - worker.born

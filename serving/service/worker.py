@@ -2,8 +2,8 @@
 
 LitServe's queues live in a manager process. A worker that is killed while it waits on them takes
 the next request with it, and nobody can look into them or take a request back. Here each worker
-has a pipe of its own: it holds one request at a time, the rest wait in the HTTP process, and its
-end is seen at once, by both sides.
+has a pipe of its own: it holds the requests in hand, the rest wait in the HTTP process, and its end
+is seen at once, by both sides. What LitServe takes for one request are several, scored together.
 
 Nothing heavy is imported before the process has been started: `rasd serve` starts its workers
 first and imports its own half while they load.
@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from serving.service.messages import Answer, Failed, Ready, Work
+from serving.service.messages import Failed, Ready, Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,8 @@ class WorkerLink:
         """Take the worker's end of a pipe."""
         self._connection = connection
 
-    def get(self, timeout: float | None = None) -> tuple[int, str, float, Work]:  # noqa: ARG002
-        """Return the next request in LitServe's form; end the process when the pipe is closed.
+    def get(self, timeout: float | None = None) -> tuple[int, str, float, list[Work]]:  # noqa: ARG002
+        """Return the next requests in LitServe's form; end the process when the pipe is closed.
 
         The time-out is not needed: a closed pipe wakes the worker.
         """
@@ -49,7 +49,7 @@ class WorkerLink:
             raise SystemExit(0) from None
 
     def send(self, item: tuple[str, tuple[Any, ...]], consumer_id: int) -> None:  # noqa: ARG002
-        """Send what LitServe's loop made of a request."""
+        """Send what LitServe's loop made of the requests."""
         content, status = item[1][:2]
         self._write((status, content))
 
@@ -85,6 +85,6 @@ def run_worker(connection: Connection, options: WorkerOptions, number: int) -> N
     inference_worker(api, "cpu", number, link, link, link, CallbackRunner(), False)
 
 
-def is_answer(message: object) -> bool:
-    """Tell whether a worker's message is an Answer, and not the failure of its loop."""
-    return isinstance(message, tuple) and isinstance(message[1], Answer)
+def are_answers(message: object) -> bool:
+    """Tell whether a worker's message holds an Answer a request, and not its loop's failure."""
+    return isinstance(message, tuple) and isinstance(message[1], list)

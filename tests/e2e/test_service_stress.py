@@ -58,6 +58,35 @@ def test_a_killed_worker_costs_no_request_and_readiness_tells(tmp_path, pool):
         assert any(entry["message"] == "worker died" for entry in service.log)
 
 
+def test_requests_that_wait_are_scored_together_and_each_gets_its_own(tmp_path, pool):
+    bodies = [{"sentences": [f"{SENTENCE} {n}", "؟"] + [SENTENCE] * (n % 3)} for n in range(30)]
+    with RunningService(tmp_path, "--threads", "1", "--workers", "1") as service:
+        alone = [post(service, body).json() for body in bodies]
+        counts = [service.metric("rasd_batch_tokens_count")]
+        post(service, LONG)
+        counts.append(service.metric("rasd_batch_tokens_count"))
+        running = busy(service, pool)
+        waiting = [pool.submit(post, service, body) for body in bodies]
+        wait_for(lambda: service.metric("rasd_waiting") == len(bodies))
+        assert [answer.result().json() for answer in waiting] == alone
+        assert running.result().status_code == 200
+        counts.append(service.metric("rasd_batch_tokens_count"))
+        of_busy = counts[1] - counts[0]
+        assert counts[2] - counts[1] - of_busy < len(bodies)
+
+
+def test_a_worker_that_dies_over_several_requests_costs_none_of_them(tmp_path, pool):
+    body = {"sentences": [SENTENCE] * 40}
+    with RunningService(tmp_path, "--threads", "1", "--workers", "1") as service:
+        running = busy(service, pool)
+        waiting = [pool.submit(post, service, body) for _ in range(3)]
+        wait_for(lambda: service.metric("rasd_waiting") == 3)
+        running.result()
+        os.kill(service.workers[0], signal.SIGKILL)
+        assert [answer.result().status_code for answer in waiting] == [200] * 3
+        wait_for(lambda: service.metric("rasd_worker_restarts_total") == 1)
+
+
 def test_a_request_that_kills_its_worker_twice_is_given_up(tmp_path, pool):
     with RunningService(tmp_path, "--threads", "1", "--workers", "1") as service:
         running = pool.submit(post, service, LONG)
