@@ -97,9 +97,14 @@ def export_bundle(checkpoint: Checkpoint, held_out: Sequence[LabelledSentence], 
             tokens[:_PARITY_SENTENCES],
             tolerance=settings.max_logit_difference,
         )
-        quantize_int8(full, folder / "model.onnx", token_ids(checkpoint.sample))
-        int8 = OnnxModel(folder / "model.onnx", padding_id=padding_id)
-        measured = _measure(checkpoint, fp32.logits(tokens), int8.logits(tokens), labels)
+        expected = fp32.logits(tokens)
+        # A constant a channel is faster, a scale a token everywhere comes nearer to fp32.
+        for calibration in (token_ids(checkpoint.sample), []):
+            quantize_int8(full, folder / "model.onnx", calibration)
+            found = OnnxModel(folder / "model.onnx", padding_id=padding_id).logits(tokens)
+            if _agreement(expected, found) >= settings.min_agreement:
+                break
+        measured = _measure(checkpoint, expected, found, labels)
         measured.metrics["torch_onnx_difference"] = parity
         for name in _COMPANIONS:
             if (checkpoint.folder / name).is_file():
@@ -114,7 +119,7 @@ def _measure(
     """Pass the gate and calibrate, on logits (n, k) of the held-out sentences."""
     settings = checkpoint.settings
     names = settings.scheme.names
-    agreement = float((fp32.argmax(1) == int8.argmax(1)).mean())
+    agreement = _agreement(fp32, int8)
     if agreement < settings.min_agreement:
         raise RasdError(
             f"int8 and fp32 agree on {agreement:.2%} of the held-out labels, "
@@ -138,6 +143,11 @@ def _measure(
     }
     threshold = fit_threshold(probabilities, settings.coverage)
     return _Measured(temperature, power, threshold, metrics)
+
+
+def _agreement(one: FloatArray, other: FloatArray) -> float:
+    """Return the share of sentences that logits (n, k) label alike."""
+    return float((one.argmax(1) == other.argmax(1)).mean())
 
 
 def _describe(folder: Path, checkpoint: Checkpoint, measured: _Measured) -> None:

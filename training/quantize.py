@@ -47,7 +47,8 @@ _GELU_NODES = 4
 def quantize_int8(source: Path, target: Path, calibration: Sequence[Sequence[int]]) -> None:
     """Write the single-precision graph `source` with int8 weights and embeddings to `target`.
 
-    `calibration` is token ids of sentences such as will be scored; a hundred are enough.
+    `calibration` is token ids of sentences such as will be scored; a hundred are enough. Without
+    any, every activation has a scale a token, which is slower by about a tenth.
     """
     model = onnx.load(source)
     quantizer = _Quantizer(model)

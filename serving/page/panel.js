@@ -26,7 +26,7 @@ export function showPanel(correct) {
     close(),
     quote,
     ...notes(record),
-    element("h3", {}, t("right")),
+    element("h2", {}, t("right")),
     element("div", { class: "choices" }, ...state.model.labels.map((label, i) => choice(record, label, i, correct))),
     element("p", { class: "outcome", role: "status" }, record.outcome ?? ""),
     element("label", { for: "annotator", class: "hint" }, t("name")),

@@ -3,82 +3,27 @@
 import csv
 import io
 import json
-import shutil
 import sqlite3
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 from running_service import RASD, RunningService
+from visits import ARTICLE, paste, visit
 
 from serving.classifier import Classifier
 from serving.records import Document, sentence_record
 from serving.sentences import split_sentences
 
-ROOT = Path(__file__).parents[2]
-ARTICLE = (ROOT / "data" / "sample_article.txt").read_text(encoding="utf-8")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 LABELS = ("attack_report", "claim", "denial", "official_response", "other")
-# Long enough for a busy machine; only a failure waits for it.
-expect.set_options(timeout=60_000)
 KEY = "correct-horse-battery-staple"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("Chromium is not installed (apt-get install chromium)")
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield running
-        running.close()
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory) -> Iterator[RunningService]:
-    with RunningService(tmp_path_factory.mktemp("service")) as running:
-        yield running
 
 
 @pytest.fixture
 def page(browser, service) -> Iterator[Page]:
     """A fresh visit; at its end nothing may have gone wrong in it or left for elsewhere."""
     yield from visit(browser, service, locale="en-GB")
-
-
-def visit(browser: Browser, service: RunningService, **options: object) -> Iterator[Page]:
-    context = browser.new_context(**options)
-    opened = context.new_page()
-    complaints: list[str] = []
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.on(
-        "console",
-        lambda message: complaints.append(message.text) if message.type == "error" else None,
-    )
-    opened.on(
-        "request",
-        lambda request: (
-            None
-            if request.url.startswith((service.url, "blob:"))
-            else complaints.append(request.url)
-        ),
-    )
-    opened.goto(service.url)
-    yield opened
-    context.close()
-    # An answer that is not 200 is a line of the console; tests that want one check for it.
-    assert not [said for said in complaints if "Failed to load resource" not in said]
 
 
 @pytest.fixture(scope="module")
@@ -91,13 +36,6 @@ def expected() -> list[dict[str, object]]:
         sentence_record(Document("a", ARTICLE), n, sentence, answer, model=classifier.model)
         for n, (sentence, answer) in enumerate(zip(sentences, answers, strict=True))
     ]
-
-
-def paste(page: Page, text: str = ARTICLE) -> None:
-    page.fill("#text", text)
-    page.click("#label")
-    expect(page.locator("#results")).to_be_visible()
-    expect(page.locator("#busy")).to_be_hidden()
 
 
 def downloaded(page: Page, button: str) -> str:
@@ -301,47 +239,6 @@ def test_the_interface_speaks_arabic_and_remembers(page):
     page.reload()
     expect(html).to_have_attribute("lang", "ar")
     expect(page.locator("#label")).to_have_text("صنّف الجمل")
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
-def test_words_can_be_read_in_every_dress(browser, service, scheme, width):
-    size = {"width": width, "height": 844}
-    for page in visit(browser, service, locale="ar", viewport=size, color_scheme=scheme):
-        paste(page)
-        page.locator(".sentence").nth(0).click()
-        expect(page.locator("#panel")).to_be_visible()
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        # Contrast as WCAG 2.2 defines it; colours are painted to get at their numbers.
-        low = page.evaluate(
-            """() => {
-                const pen = new OffscreenCanvas(1, 1).getContext("2d", {willReadFrequently: true});
-                const mixed = (colours) => {
-                    pen.clearRect(0, 0, 1, 1);
-                    for (const c of colours) { pen.fillStyle = c; pen.fillRect(0, 0, 1, 1); }
-                    return [...pen.getImageData(0, 0, 1, 1).data].slice(0, 3);
-                };
-                const luminance = (rgb) => {
-                    const [r, g, b] = rgb.map((v) => v / 255)
-                        .map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-                    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-                };
-                const low = [];
-                for (const e of document.querySelectorAll(
-                    ".sentence, .tag, .chip, .choices button, .choices .p, .hint, h3, #label")) {
-                    const behind = [];
-                    for (let up = e; up; up = up.parentElement) {
-                        behind.unshift(getComputedStyle(up).backgroundColor);
-                    }
-                    const pair = [mixed(behind), mixed([...behind, getComputedStyle(e).color])]
-                        .map(luminance).sort((a, b) => b - a);
-                    const ratio = (pair[0] + 0.05) / (pair[1] + 0.05);
-                    if (ratio < 4.5) low.push([e.className, e.textContent.slice(0, 30), ratio]);
-                }
-                return low;
-            }"""
-        )
-        assert low == []
 
 
 def test_a_service_with_keys_asks_for_one_and_keeps_it_for_the_tab(browser, tmp_path):

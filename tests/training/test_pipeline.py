@@ -65,6 +65,17 @@ def test_exporting_again_gives_the_same_bundle(tiny_run, tmp_path):
     assert again.manifest.model == Bundle.load(tiny_run / "bundle").manifest.model
 
 
+def test_int8_that_strays_by_channels_is_scaled_by_tokens(tiny_run, tmp_path, monkeypatch):
+    def far_too_small(peaks, matrices):
+        return np.full_like(peaks, 1e-6)
+
+    monkeypatch.setattr("training.quantize.smoothing_scale", far_too_small)
+    metrics = Bundle.load(
+        export_folder(tiny_run / "checkpoint", tmp_path / "bundle")
+    ).manifest.metrics
+    assert metrics["int8_agreement"] >= 0.9
+
+
 def test_training_again_gives_the_same_weights(tiny_run, tiny_encoder, tmp_path, authored):
     from training.config import load_config
     from training.pipeline import train
