@@ -65,7 +65,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--model",
         type=Path,
         metavar="DIR",
-        help="a bundle's folder, or the name of a model that ships (default: default)",
+        help="a bundle's folder, or a model that ships: default (the default) or fast",
     )
     classify.add_argument(
         "--threads", type=_positive, metavar="N", help="cores to use (default: all available)"
@@ -88,7 +88,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--model",
         type=Path,
         metavar="DIR",
-        help="a bundle's folder, or the name of a model that ships (default: default)",
+        help="a bundle's folder, or a model that ships: default (the default) or fast",
     )
     source.add_argument(
         "--registry", type=Path, metavar="DIR", help="a registry, whose current version is followed"

@@ -34,17 +34,24 @@ def refused(folder) -> InputError:
 
 
 def test_a_model_that_ships_goes_by_its_name_unless_a_folder_has_it(tmp_path, monkeypatch):
-    assert Bundle.load(Path("default")).folder == shipped_model("default")
+    for name in ("default", "fast"):
+        bundle = Bundle.load(Path(name))
+        assert bundle.folder == shipped_model(name)
+        assert bundle.manifest.name == name
     monkeypatch.chdir(tmp_path)
     (tmp_path / "default").mkdir()
     with pytest.raises(InputError, match="default: not a bundle"):
         Bundle.load(Path("default"))
-    with pytest.raises(InputError, match="a model that ships: default"):
+    with pytest.raises(InputError, match="a model that ships: default or fast"):
         Bundle.load(Path("defualt"))
 
 
-def test_the_shipped_bundle_verifies():
-    manifest = Bundle.load(shipped_model()).manifest
+@pytest.mark.parametrize(("name", "megabytes"), [("default", 36), ("fast", 14)])
+def test_the_models_that_ship_verify_and_are_small(name, megabytes):
+    classifier = Classifier.load(shipped_model(name))
+    manifest = classifier.bundle.manifest
+    size = sum(path.stat().st_size for path in classifier.bundle.folder.iterdir())
+    assert size < megabytes * 1e6
     assert manifest.scheme.names == (
         "attack_report",
         "claim",
