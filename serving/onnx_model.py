@@ -14,9 +14,9 @@ from serving.cpu import available_cores
 
 FloatArray = NDArray[np.float32]
 
-# A micro-batch holds at most this many tokens, padding included. More does not make a CPU any
+# A micro-batch holds at most this many tokens, padding included. More does not make a core any
 # faster, pads more, and leaves cores idle when there are few sentences.
-TOKENS_PER_BATCH = 384
+TOKENS_PER_BATCH = 256
 
 
 @dataclass(frozen=True, slots=True)
