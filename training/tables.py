@@ -11,10 +11,16 @@ from training.metrics import CoveragePoint
 _WEAKEST = 5
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command what it means that the reader (head, less) has left."""
+        raise BrokenPipeError
+
+
 def print_evaluation(evaluation: Evaluation, comparison: Comparison | None = None) -> None:
     """Print the figures, the weakest slices and the comparison; the page has the rest."""
     metrics = evaluation.metrics
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = _Console(highlight=False, markup=False, emoji=False)
     console.print(f"{evaluation.model} on {metrics.sentences:,} sentences")
 
     table = _table("label", "precision", "recall", "F1", "95% interval", "sentences")

@@ -20,7 +20,9 @@ def assert_accessible(page: Page) -> None:
 
 @pytest.fixture(params=["light", "dark"])
 def page(request, browser, service) -> Iterator[Page]:
-    yield from visit(browser, service, locale="en-GB", color_scheme=request.param)
+    yield from visit(
+        browser, service, locale="en-GB", color_scheme=request.param, reduced_motion="reduce"
+    )
 
 
 def test_every_view_can_be_used_with_a_screen_reader(page):
