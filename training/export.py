@@ -124,7 +124,8 @@ def _measure(
         raise RasdError(
             f"int8 and fp32 agree on {agreement:.2%} of the held-out labels, "
             f"under {settings.min_agreement:.2%}\n"
-            "Train longer, hold out more sentences, or lower export.min_agreement."
+            "Train without label smoothing, which leaves logits close together, or longer; "
+            "hold out more sentences; or lower export.min_agreement."
         )
     temperature, power = fit_calibration(int8, labels)
     probabilities = softmax(int8, temperature, power)
