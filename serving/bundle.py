@@ -86,12 +86,12 @@ class Bundle:
         return int(config["pad_token_id"])
 
     @classmethod
-    def load(cls, folder: Path) -> "Bundle":
+    def load(cls, folder: Path | str) -> "Bundle":
         """Read and verify the bundle at `folder`, or the one that ships under this name.
 
         Raises InputError naming what does not match.
         """
-        folder = find_model(folder)
+        folder = find_model(Path(folder))
         manifest = _read_manifest(folder)
         _verify_files(folder, manifest)
         _verify_normalizer(folder, manifest.normalizer)

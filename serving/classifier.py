@@ -44,8 +44,8 @@ class Classifier:
             ) from error
 
     @classmethod
-    def load(cls, model: Path | None = None, *, threads: int | None = None) -> "Classifier":
-        """Load and verify the bundle in folder `model` (default: the model that ships).
+    def load(cls, model: Path | str | None = None, *, threads: int | None = None) -> "Classifier":
+        """Load and verify the bundle in folder `model`, or a model that ships by its name.
 
         `threads` is the number of cores to use (default: those available to the process).
         Raises InputError when the bundle is damaged or scores its golden sentences differently.
@@ -58,7 +58,10 @@ class Classifier:
         """Return one answer a sentence, in the order given.
 
         A sentence without a letter or digit is refused; its neighbours are answered.
+        Raises TypeError for one string, whose letters would be labelled.
         """
+        if isinstance(sentences, str):
+            raise TypeError("classify takes a list of sentences; this is one string")
         answers: list[Prediction | Refusal] = [_EMPTY] * len(sentences)
         normalized = [self._normalize(sentence) for sentence in sentences]
         kept = [i for i, text in enumerate(normalized) if any(map(str.isalnum, text))]

@@ -4,8 +4,30 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib.metadata import entry_points, version
+from typing import Any, NoReturn
 
 from serving.errors import RasdError
+from serving.problems import did_you_mean
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are two lines, as all errors of `rasd` are."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit code 2."""
+        self.exit(2, f"{self.prog}: {message}\n`{self.prog} --help` says what it takes.\n")
+
+    def parse_known_args(self, *given: Any, **named: Any) -> Any:
+        """Refuse what is unknown here, where the options are known that may have been meant.
+
+        Left to argparse, what a sub-command does not know is refused by `rasd` itself.
+        """
+        options, unknown = super().parse_known_args(*given, **named)
+        if unknown:
+            known = [option for action in self._actions for option in action.option_strings]
+            hint = did_you_mean(unknown[0].partition("=")[0], known)
+            self.error(f"unknown argument {unknown[0]}.{hint}")
+        return options, unknown
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -14,7 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     A room's module is named by an entry point of the group `rasd.commands` and has one function,
     `register(subparsers)`. It must import nothing heavy: the work is imported by the handler.
     """
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="rasd",
         description="Label the sentences of Arabic conflict news: attack report, claim, denial, "
         "official response or other.",

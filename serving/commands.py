@@ -10,7 +10,7 @@ Label every sentence of Arabic news: one record a sentence, in the order of the 
 INPUT is any number of
   FILE.txt      one document; its id is the path as given
   FILE.jsonl    one document a line
-  FILE.csv      one document a row, with a header row
+  FILE.csv      one document a row, with a header row; cells part at , or ; or a tab
   FILE.*.gz     any of these, compressed (.gz or .xz)
   FOLDER        all of these in it and below, in the order of their paths, hidden ones left
                 out; ids are relative to the folder
@@ -82,7 +82,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--config", type=Path, metavar="FILE", help="a file of the form of configs/serve.yaml"
     )
     serve.add_argument("--host", help="the address to listen on (default: 127.0.0.1)")
-    serve.add_argument("--port", type=int, help="the port (default: 8000; 0: any free one)")
+    serve.add_argument("--port", type=_port, help="the port (default: 8000; 0: any free one)")
     source = serve.add_mutually_exclusive_group()
     source.add_argument(
         "--model",
@@ -110,7 +110,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "export",
         help="write the corrections as a labelled file",
         description="Write every correction that the service has kept, the oldest first, as a "
-        "labelled file that `rasd train`, `retrain` and `evaluate` read.",
+        "labelled file that `rasd train` and `rasd evaluate` read.",
     )
     export.add_argument(
         "-o",
@@ -146,8 +146,13 @@ def _output(text: str) -> Path | None:
     return None if text == "-" else Path(text)
 
 
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 65535")
+    return int(text)
+
+
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not a positive number")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)

@@ -22,10 +22,7 @@ def decode(raw: bytes, name: str, line: int = 1) -> str:
         raw = raw.removeprefix(codecs.BOM_UTF8)
     nul = raw.find(b"\0")
     if nul >= 0:
-        raise InputError(
-            _problem(raw, nul, line, name, "is no text"),
-            f"It looks like a binary file or like UTF-16. {_conversion('UTF-16')}",
-        )
+        raise InputError(_problem(raw, nul, line, name, "is no text"), _remedy_for_nul(raw))
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -44,6 +41,20 @@ def _problem(raw: bytes, position: int, line: int, name: str, what: str) -> str:
     line += raw.count(b"\n", 0, position)
     column = position - raw.rfind(b"\n", 0, position)
     return f"{name}: line {line}: byte 0x{raw[position]:02x} {what} (byte {column} of the line)"
+
+
+def _remedy_for_nul(raw: bytes) -> str:
+    """Tell UTF-16 and text with a NUL in it from what is no text at all."""
+    for encoding in ("UTF-16LE", "UTF-16BE"):
+        signs = raw[:1000].decode(encoding, "ignore")
+        # Read as the wrong one of the two, or for UTF-8, nearly all would be Chinese.
+        if sum(c.isascii() or "\u0600" <= c <= "\u06ff" for c in signs) >= 0.8 * len(signs):
+            return f"It reads as {encoding}. {_conversion(encoding)}"
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return "It looks like a binary file: name a text."
+    return "Take such bytes out: tr -d '\\000' < OLD > NEW"
 
 
 def _remedy(raw: bytes, error: UnicodeDecodeError) -> str:

@@ -38,7 +38,7 @@ def refusal(problems: Sequence[Problem]) -> InputError:
         lines.append(f"and {len(problems) - SHOWN:,} more")
     return InputError(
         "\n".join(lines),
-        f"{len(problems):,} problems; nothing was written. Mend them and run again.",
+        f"{len(problems):,} problems; mend them and run again.",
     )
 
 

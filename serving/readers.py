@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+from serving.cells import read_cells
 from serving.encoding import decode, decoded_lines
 from serving.errors import InputError
 from serving.records import Document
@@ -27,10 +28,6 @@ SUPPORTED = (
 )
 
 DEFAULT_ID_FIELD = "id"
-
-# Far above any text in one cell; without a limit, a lone quote sign would read the rest of a huge
-# file into memory before it is found out.
-csv.field_size_limit(2**27)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +176,9 @@ def _explained(source: Source) -> Iterator[None]:
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         program = "xz" if source.compression == ".xz" else "gzip"
         raise InputError(
-            f"{source}: not a whole {program} file ({error})",
-            f"Copy the file again; `{program} -t` checks it.",
+            f"{source}: not a whole {program} file",
+            f"Copy it again, or take {source.compression} off the name of a file that is not "
+            f"compressed; `{program} -t` checks it.",
         ) from error
     except OSError as error:
         raise InputError(
@@ -238,7 +236,7 @@ def _jsonl_documents(
 def _csv_documents(
     source: Source, lines: Iterable[bytes], options: ReadOptions
 ) -> Iterator[Document]:
-    rows = csv.reader((line for _, line in decoded_lines(lines, str(source))), strict=True)
+    rows = read_cells(line for _, line in decoded_lines(lines, str(source)))
     header: list[str] = []
     while True:
         number = rows.line_num + 1  # where the row begins: it may span several lines
@@ -247,7 +245,7 @@ def _csv_documents(
         except csv.Error as error:
             raise InputError(
                 f"{source}: line {number}: not CSV: {error}",
-                'Separate cells by commas and write "" for a quote sign in a quoted cell.',
+                'Write "" for a quote sign in a quoted cell.',
             ) from error
         if row is None:
             return
@@ -258,7 +256,7 @@ def _csv_documents(
         elif row and len(row) != len(header):
             raise InputError(
                 f"{source}: line {number}: {len(row)} cells, the header has {len(header)}",
-                "Quote every cell that holds a comma, a quote sign or a line break.",
+                "Quote every cell that holds the separator, a quote sign or a line break.",
             )
         elif row:
             yield _document(source, number, dict(zip(header, row, strict=True)), options)

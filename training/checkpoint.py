@@ -88,6 +88,9 @@ def save_checkpoint(
 
 def load_checkpoint(folder: Path) -> Checkpoint:
     """Read what `save_checkpoint` wrote; raise InputError if `folder` does not hold it."""
+    remedy = "Name the folder `checkpoint` that `rasd train` leaves beside the bundle."
+    if not (folder / SETTINGS).is_file():
+        raise InputError(f"{folder}: not a checkpoint: {SETTINGS} is missing", remedy)
     try:
         settings = CheckpointSettings.model_validate_json((folder / SETTINGS).read_bytes())
         model = SentenceClassifier(
@@ -101,8 +104,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         sample = [str(json.loads(line)["text"]) for line in lines]
     except (KeyError, OSError, RuntimeError, ValidationError, ValueError) as error:
         raise InputError(
-            f"{folder}: not a checkpoint: {' '.join(str(error).split())}",
-            "Name the folder `checkpoint` that `rasd train` leaves beside the bundle.",
+            f"{folder}: not a checkpoint: {' '.join(str(error).split())}", remedy
         ) from error
     return Checkpoint(folder, settings, model, sample)
 

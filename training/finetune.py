@@ -135,6 +135,8 @@ def _train_seed(
         trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
         say(f"seed {seed}: goes on after step {trainer.state.global_step:,}")
     if checkpoint is None or not best.is_over(trainer.state):
+        if checkpoint is None:
+            say(f"seed {seed}: begins with {len(examples.train):,} sentences")
         if step.gradient_checkpointing:
             trainer.model.checkpoint_gradients()
         trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))

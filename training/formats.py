@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError, model_validator
 
+from serving.cells import read_cells
 from serving.problems import Problem, did_you_mean
 
 _JSON_LINE = 'Write one object a line: {"text": "…", "label": "…"}.'
@@ -134,7 +135,7 @@ def _json_lines(path: Path, text: str) -> Iterator[Row | Problem]:
 
 
 def _csv(path: Path, text: str) -> Iterator[Row | Problem]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = read_cells(io.StringIO(text, newline=""))
     try:
         header = [name.strip() for name in next(reader, [])]
         if problem := _header_problem(path, header):
@@ -149,7 +150,7 @@ def _csv(path: Path, text: str) -> Iterator[Row | Problem]:
                 yield Problem(
                     f"{path}: line {number}",
                     f"{len(cells)} cells under {len(header)} columns",
-                    "Put a text that holds a comma between double quotes.",
+                    "Put a text that holds the separator between double quotes.",
                 )
                 continue
             # An empty cell is a field that was not given.

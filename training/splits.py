@@ -68,7 +68,8 @@ def read_sides(config: TrainConfig, scheme: LabelScheme, normalize: Normalize) -
                 "Add some, or take the label out of the label scheme.",
             )
         if all(sentence.label != name for sentence in dev):
-            warnings.append(f"{_names(data.dev or data.train)}: no {name} is held out")
+            where = _names(data.dev or data.train)
+            warnings.append(f"{where}: no {name} is held out, so nothing is measured of it")
     return Sides(train, dev, warnings)
 
 

@@ -220,7 +220,17 @@ class _Order(TrainerCallback):
 
 
 class _Lines(TrainerCallback):
-    """A line on stderr for every evaluation."""
+    """A line on stderr for every tenth of the way and for every evaluation."""
+
+    def on_step_end(
+        self,
+        args: TrainingArguments,  # noqa: ARG002  the Trainer passes it by position
+        state: TrainerState,
+        control: TrainerControl,  # noqa: ARG002
+        **_: Any,
+    ) -> None:
+        if state.global_step % max(1, state.max_steps // 10) == 0:
+            say(f"step {state.global_step:,} of {state.max_steps:,}")
 
     def on_evaluate(
         self,

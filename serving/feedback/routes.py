@@ -94,7 +94,8 @@ def router(store: FeedbackStore, labels: Callable[[], Sequence[str]]) -> APIRout
         correction: Annotated[Correction, Depends(json_body(Correction))],
     ) -> CorrectionStored:
         """Keep a correction. The same annotator's earlier one of the same text is replaced."""
-        _check_label(correction.label, labels())
+        _check_label("label", correction.label, labels())
+        _check_label("predicted", correction.predicted, labels())
         caller: str = request.state.caller or ""
         annotator = (correction.annotator or "").strip()
         values = correction.model_dump(exclude={"annotator"})
@@ -115,12 +116,12 @@ def router(store: FeedbackStore, labels: Callable[[], Sequence[str]]) -> APIRout
     return routes
 
 
-def _check_label(label: str, names: Sequence[str]) -> None:
+def _check_label(field: str, label: str, names: Sequence[str]) -> None:
     if label not in names:
         message = f"{label!r} is not one of {', '.join(names)}.{did_you_mean(label, names)}"
         raise ProblemError(
             422,
             "invalid",
-            f"label: {message}",
-            errors=[{"field": "label", "message": message}],
+            f"{field}: {message}",
+            errors=[{"field": field, "message": message}],
         )

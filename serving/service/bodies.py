@@ -25,11 +25,11 @@ def json_body(model: type[Model]) -> Callable[[Request], Awaitable[Model]]:
     async def read(request: Request) -> Model:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json" and not kind.endswith("+json"):
+            found = f"The content type is {kind[:100]!r}" if kind else "There is no content type"
             raise ProblemError(
                 415,
                 "not-json",
-                f"The content type is {kind[:100] or 'missing'!r}; "
-                "send JSON with the header Content-Type: application/json.",
+                f"{found}; send JSON with the header Content-Type: application/json.",
             )
         return _checked(model, _parsed(await request.body()))
 
@@ -66,12 +66,14 @@ def _checked(model: type[Model], value: dict[str, Any]) -> Model:
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False, include_context=False)
         errors = [
-            {"field": _path(detail["loc"]), "message": detail["msg"]} for detail in details[:SHOWN]
+            {
+                "field": _path(detail["loc"]),
+                "message": detail["msg"].removeprefix("Value error, "),  # a validator's of ours
+            }
+            for detail in details[:SHOWN]
         ]
-        first = errors[0]
-        raise ProblemError(
-            422, "invalid", f"{first['field'] or 'body'}: {first['message']}", errors=errors
-        ) from None
+        told = "; ".join(f"{error['field'] or 'body'}: {error['message']}" for error in errors)
+        raise ProblemError(422, "invalid", told, errors=errors) from None
 
 
 def _path(location: tuple[int | str, ...]) -> str:

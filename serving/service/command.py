@@ -22,7 +22,7 @@ THREADS = 4
 
 def run(options: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT; raise InputError before anything listens."""
-    if options.new_key:
+    if options.new_key is not None:
         key, line = new_key(options.new_key)
         sys.stdout.write(f"{line}\n")
         sys.stderr.write(f"The line above goes into the keys file. The key, shown once: {key}\n")

@@ -50,8 +50,10 @@ class Keyring:
             return cls(hashes)
         try:
             lines = file.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{file}: cannot be read ({error})", _FORM) from error
+        except OSError as error:
+            raise InputError(f"{file}: cannot be read ({error.strerror})", _FORM) from error
+        except UnicodeDecodeError as error:
+            raise InputError(f"{file}: is not UTF-8", _FORM) from error
         for number, line in enumerate(lines, 1):
             place = f"{file}: line {number}"
             name, _, rest = line.strip().partition(" ")
@@ -93,7 +95,7 @@ def new_key(name: str) -> tuple[str, str]:
     """Return a new key and its line for the keys file; InputError for a name that is none."""
     if not _NAME.fullmatch(name):
         raise InputError(
-            f"--new-key {name}: not a name", "Use letters, digits, full stops and hyphens."
+            f"--new-key {name!r}: not a name", "Use letters, digits, full stops and hyphens."
         )
     key = secrets.token_urlsafe(32)
     return key, f"{name} sha256:{_digest(key).hex()}"

@@ -29,8 +29,10 @@ def current_folder(registry: Path) -> Path:
             name = pointer.resolve(strict=True).name
         else:
             name = pointer.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{pointer}: cannot be read ({error})", remedy) from error
+    except OSError as error:
+        raise InputError(f"{pointer}: cannot be read ({error.strerror})", remedy) from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{pointer}: is no text", remedy) from error
     folder = registry / VERSIONS / name
     if not name or Path(name).name != name or name in (".", "..") or not folder.is_dir():
         raise InputError(f"{pointer}: names no version: {name[:100]!r}", remedy)

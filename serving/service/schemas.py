@@ -44,7 +44,7 @@ class ClassifyRequest(_Request):
     @model_validator(mode="after")
     def _one_of_both(self) -> "ClassifyRequest":
         if (self.documents is None) == (self.sentences is None):
-            raise ValueError("give either documents or sentences")
+            raise ValueError("give documents or sentences, one of the two")
         return self
 
 

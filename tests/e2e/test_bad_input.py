@@ -44,7 +44,7 @@ BAD_FILES = {
     "news.txt": [
         (GOOD.encode("cp1256"), "line 1: byte 0xe4 is not UTF-8", "iconv -f CP1256"),
         ((GOOD * 2).encode()[:-3], "line 2: byte 0xd8 is not UTF-8", "cut off"),
-        ((GOOD + "خ\0بر").encode(), "line 2: byte 0x00 is no text", "binary file"),
+        ((GOOD + "خ\0بر").encode(), "line 2: byte 0x00 is no text", "tr -d"),
         (GOOD.encode("utf-16"), "line 1: begins with the byte order mark", "UTF-16"),
     ],
     "news.jsonl": [
@@ -140,9 +140,25 @@ def test_what_was_there_before_stays_when_a_run_fails(rasd, tmp_path):
     assert (tmp_path / "out.jsonl").read_text(encoding="utf-8") == "yesterday's"
 
 
-def test_wrong_usage_is_told_apart_from_failure(rasd):
-    for arguments in ([], ["a.txt", "--threads", "0"], ["a.txt", "--format", "xml"]):
-        result = rasd("classify", *arguments)
-        assert result.returncode == 2
-        assert "Traceback" not in result.stderr
-        assert result.stderr.splitlines()[-1].startswith("rasd classify: error: ")
+@pytest.mark.parametrize(
+    ("arguments", "problem", "asked"),
+    [
+        ("classify", "arguments are required: INPUT", "classify"),
+        ("classify a.txt --threads 0", "'0' is not a whole number above 0", "classify"),
+        ("classify a.txt --threads x", "'x' is not a whole number above 0", "classify"),
+        ("classify a.txt --format xml", "invalid choice: 'xml'", "classify"),
+        ("classify a.txt --text-feild x", "--text-feild. Did you mean --text-field?", "classify"),
+        ("serve --prot=3", "--prot=3. Did you mean --port?", "serve"),
+        ("serve --port 65536", "'65536' is not a whole number from 0 to 65535", "serve"),
+        ("feedback exprt", "invalid choice: 'exprt'", "feedback"),
+        ("clasify a.txt", "invalid choice: 'clasify' (choose from", ""),
+    ],
+)
+def test_wrong_usage_is_two_lines_too(rasd, arguments, problem, asked):
+    result = rasd(*arguments.split())
+    assert (result.returncode, result.stdout) == (2, "")
+    first, second = result.stderr.splitlines()
+    command = f"rasd {asked}".strip()
+    assert first.startswith(f"{command}: ")
+    assert problem in first
+    assert second == f"`{command} --help` says what it takes."

@@ -42,6 +42,7 @@ def test_a_correction_is_created_then_updated(service):
     ("fields", "field", "said"),
     [
         ({"label": "denail"}, "label", "Did you mean denial?"),
+        ({"predicted": "wat"}, "predicted", "not one of attack_report"),
         ({"text": "!!"}, "text", "no letter or digit"),
         ({"text": "نفى\0ذلك"}, "text", "NUL"),
         ({"probabilities": {"denial": 1.5}}, "probabilities.denial", "less than or equal to 1"),

@@ -103,6 +103,13 @@ def test_a_new_key_opens_the_service_and_only_its_hash_is_stored(tmp_path, rasd)
         assert service.client.get("/v1/model", headers=bearer(key + "x")).status_code == 401
 
 
+@pytest.mark.parametrize("name", ["", "a b", "x:y"])
+def test_a_new_key_needs_a_name_that_a_keys_file_can_hold(rasd, name):
+    refused = rasd("serve", "--new-key", name)
+    assert refused.returncode == 2
+    assert len(refused.stderr.splitlines()) == 2
+
+
 @pytest.mark.parametrize("line", ["desk", "desk plain-key", "desk sha256:12", "a/b sha256:00"])
 def test_a_bad_line_of_the_keys_file_is_named_and_not_quoted(tmp_path, rasd, line):
     (tmp_path / "keys.txt").write_text(f"# keys\n{line}\n")

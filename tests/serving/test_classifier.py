@@ -55,6 +55,15 @@ def test_no_sentences_give_no_answers(classifier):
     assert classifier.classify([]) == []
 
 
+def test_one_string_is_not_taken_for_its_letters(classifier):
+    with pytest.raises(TypeError, match="list of sentences"):
+        classifier.classify("نفت الجماعة مسؤوليتها.")
+
+
+def test_a_model_that_ships_is_loaded_by_its_name():
+    assert Classifier.load("fast", threads=1).model.startswith("fast@")
+
+
 def test_a_sentence_that_is_too_long_is_cut_and_says_so(classifier):
     sentence = "وقصفت الطائرات مواقع عدة في المحافظة "
     short, long, longer = classifier.classify([sentence, sentence * 60, sentence * 3000])

@@ -103,6 +103,17 @@ def test_a_cell_may_be_as_long_as_a_book(tmp_path):
 # --- Ids, metadata, sentences ------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_the_header_shows_what_separates_cells(tmp_path, separator):
+    cells = [["id", "text"], ["a", "نفى، ثم أكد; ثم نفى, مرة"], ["b", "سطر\nثان"]]
+    stream = io.StringIO(newline="")
+    csv.writer(stream, delimiter=separator).writerows(cells)
+    found = read(write(tmp_path / "news.csv", stream.getvalue()))
+    assert [(document.doc_id, document.text) for document in found] == [
+        (row[0], row[1]) for row in cells[1:]
+    ]
+
+
 def test_a_record_without_an_id_is_named_by_its_line(tmp_path):
     path = write(
         tmp_path / "news.jsonl",
@@ -203,17 +214,18 @@ def test_documents_are_read_only_as_they_are_asked_for(tmp_path):
         ("a.jsonl", b'{"text": null}', "field 'text' is null, not a string", "--text-field"),
         ("a.jsonl", b'{"text": 5}', "field 'text' is a number, not a string", "--text-field"),
         ("a.jsonl", b'{"text": "a", "id": {}}', "field 'id' is an object", "--id-field"),
-        ("a.csv", b"id;text\n1;a\n", "line 1: no field 'text'; the fields are 'id;text'", "--text"),
         ("a.csv", b'id,text\n1,"a\nb"\n2,b,c\n', "line 4: 3 cells, the header has 2", "Quote"),
         ("a.csv", b"id,text\n1\n", "line 2: 1 cells, the header has 2", "Quote"),
-        ("a.csv", b'id,text\n1,"a\n2,b\n3,c\n', "line 2: not CSV", "commas"),
+        ("a.csv", b'id,text\n1,"a\n2,b\n3,c\n', "line 2: not CSV", "quote sign"),
         ("a.txt", "خبر\nنفى".encode("cp1256"), "line 1: byte 0xce is not UTF-8", "CP1256"),
         ("a.txt", "ok\nx déjà vu".encode("cp1252"), "0xe9 is not UTF-8 (byte 4", "must be UTF-8"),
         ("a.csv", "text\nخبر".encode("cp1256"), "line 2: byte 0xce is not UTF-8", "CP1256"),
         ("a.txt", "خبر\nنفى".encode()[:-1], "line 2: byte 0xd9 is not UTF-8", "cut off"),
         ("a.txt", "خبر".encode("utf-16"), "line 1: begins with the byte order mark", "UTF-16"),
         ("a.txt", "news".encode("utf-16-le"), "byte 0x00 is no text (byte 2 of", "UTF-16"),
-        ("a.jsonl", b'{"text": "a"}\n{"te\0t": "b"}', "line 2: byte 0x00", "binary"),
+        ("a.txt", "خبر عاجل".encode("utf-16-be"), "byte 0x00 is no text (byte 7 of", "UTF-16BE"),
+        ("a.jsonl", b'{"text": "a"}\n{"te\0t": "b"}', "line 2: byte 0x00", "tr -d"),
+        ("a.txt", bytes(range(256)), "line 1: byte 0x00 is no text", "binary file"),
         ("a.txt.gz", b"no gzip", "not a whole gzip file", "gzip -t"),
         ("a.txt.gz", gzip.compress(os.urandom(99))[:60], "not a whole gzip file", "gzip -t"),
         ("a.txt.xz", b"no xz", "not a whole xz file", "xz -t"),

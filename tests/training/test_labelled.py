@@ -70,6 +70,13 @@ def test_csv_with_a_line_break_in_a_cell(tmp_path: Path) -> None:
     assert (second.text, second.line, second.sure, second.id) == (DENIAL, 5, False, "2")
 
 
+def test_csv_whose_cells_part_at_semicolons(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text(f'text;label\n"{DENIAL}; نعم, لا";denial\n', encoding="utf-8-sig")
+    (only,) = read(file).sentences
+    assert (only.text, only.label) == (f"{DENIAL}; نعم, لا", "denial")
+
+
 def test_label_studio_passes_over_what_nobody_labelled(tmp_path: Path) -> None:
     named_otherwise = task(4, CLAIM, "claim")
     named_otherwise["data"] = {"priority": 3, "sentence": CLAIM, "date": "2026-03-01"}
