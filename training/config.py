@@ -101,6 +101,7 @@ class DistillConfig(Section):
     teachers: tuple[Path, ...] = Field(
         default=(), description="a list of bundle or checkpoint folders, or []"
     )
+    linear: bool = Field(default=False, description="true or false")
     unlabelled: tuple[Path, ...] = Field(
         default=(), description="[], or a list of files when distill.teachers names who labels them"
     )
@@ -118,7 +119,7 @@ class DistillConfig(Section):
     def _someone_labels_them(
         cls, files: tuple[Path, ...], found: ValidationInfo
     ) -> tuple[Path, ...]:
-        if files and not found.data.get("teachers"):
+        if files and not (found.data.get("teachers") or found.data.get("linear")):
             raise ValueError("nobody labels them")
         return files
 

@@ -7,6 +7,7 @@ text, so a student may have other word pieces and another normaliser than they.
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ from serving.sentences import split_sentences
 from training.checkpoint import SETTINGS, WEIGHTS, load_checkpoint
 from training.config import TrainConfig
 from training.labelled import LabelledSentence, Normalize
-from training.splits import leak_key
+from training.linear import check_learnable, fit_linear
+from training.splits import Sides, leak_key
 from training.trainer import use_bf16
 
 Probabilities = NDArray[np.float32]
@@ -100,10 +102,7 @@ class Lessons:
 
 
 def prepare_lessons(
-    config: TrainConfig,
-    names: Sequence[str],
-    held_out: Sequence[LabelledSentence],
-    normalize: Normalize,
+    config: TrainConfig, names: Sequence[str], sides: Sides, normalize: Normalize
 ) -> Lessons:
     """Load the teachers and read the unlabelled files that `config` names.
 
@@ -117,7 +116,9 @@ def prepare_lessons(
                 f"the student is to learn {', '.join(names)}",
                 "Teacher and student need the same labels.",
             )
-    return Lessons(teachers, read_unlabelled(config, held_out, normalize))
+    if config.distill.linear:
+        teachers.append(_linear_teacher(sides.train, names, normalize))
+    return Lessons(teachers, read_unlabelled(config, sides.dev, normalize))
 
 
 def load_teacher(folder: Path) -> Teacher:
@@ -215,6 +216,15 @@ def keep_layers(encoder: PreTrainedModel, layers: Sequence[int]) -> None:
         f"distill.layers: {type(encoder).__name__} does not keep its layers in one list",
         "Leave distill.layers out, or take another encoder.",
     )
+
+
+def _linear_teacher(
+    sentences: Sequence[LabelledSentence], names: Sequence[str], normalize: Normalize
+) -> Teacher:
+    """Return the linear model of the same sentences, fitted when it is first asked."""
+    check_learnable(sentences)
+    fitted = cache(lambda: fit_linear(sentences, names, normalize))
+    return Teacher("linear", tuple(names), lambda texts: fitted().probabilities(texts))
 
 
 def _bundle_teacher(folder: Path) -> Teacher:

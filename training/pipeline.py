@@ -70,7 +70,7 @@ def train(config: TrainConfig, out: Path, *, command: Sequence[str]) -> Path:
         dropout=config.model.dropout,
     )
     tokenizer = _load_tokenizer(source)
-    lessons = prepare_lessons(config, scheme.names, sides.dev, normalize)
+    lessons = prepare_lessons(config, scheme.names, sides, normalize)
     provenance = _provenance(config, sides, scheme, command, source)
     provenance["distill"] = lessons.provenance()
     work = out / "trainer"

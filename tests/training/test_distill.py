@@ -23,8 +23,10 @@ from training.checkpoint import load_checkpoint  # noqa: E402
 from training.config import load_config  # noqa: E402
 from training.distill import ask, keep_layers, load_teacher, prepare_lessons  # noqa: E402
 from training.labelled import read_labelled  # noqa: E402
+from training.linear import fit_linear  # noqa: E402
 from training.model import load_encoder  # noqa: E402
 from training.pipeline import train  # noqa: E402
+from training.splits import Sides  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "configs" / "arabert.yaml"
@@ -139,21 +141,21 @@ def test_unlabelled_text_is_read_as_classify_reads_it_and_keeps_off_held_out(
 ):
     labelled = tmp_path / "dev.jsonl"
     labelled.write_text(json.dumps(authored[0], ensure_ascii=False), encoding="utf-8")
-    held_out = read_labelled([labelled], scheme, LIGHT).sentences
+    sides = Sides(train=[], dev=read_labelled([labelled], scheme, LIGHT).sentences, warnings=[])
     text = f"{authored[0]['text']}\n{authored[1]['text']}\n{authored[1]['text']}\n***\n"
     (tmp_path / "a.txt").write_text(text, encoding="utf-8")
     document = {"id": "1", "text": authored[2]["text"] + " " + authored[3]["text"]}
     (tmp_path / "b.jsonl").write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
     files = f"distill.unlabelled=[{tmp_path / 'a.txt'}, {tmp_path / 'b.jsonl'}]"
     given = settings(f"distill.teachers=[{bundle}]", files)
-    lessons = prepare_lessons(load_config(CONFIG, given), scheme.names, held_out, LIGHT)
+    lessons = prepare_lessons(load_config(CONFIG, given), scheme.names, sides, LIGHT)
     assert lessons.unlabelled == [row["text"] for row in authored[1:4]]
 
     # What a limit leaves in does not hang on the order of the files.
     turned = f"distill.unlabelled=[{tmp_path / 'b.jsonl'}, {tmp_path / 'a.txt'}]"
     drawn = [
         prepare_lessons(
-            load_config(CONFIG, [*given, order, "distill.limit=2"]), scheme.names, held_out, LIGHT
+            load_config(CONFIG, [*given, order, "distill.limit=2"]), scheme.names, sides, LIGHT
         ).unlabelled
         for order in (files, turned)
     ]
@@ -243,3 +245,50 @@ def test_a_teacher_of_other_labels_is_refused(make_bundle, scheme, settings, tmp
 def test_unlabelled_files_without_a_teacher_are_refused(settings):
     with pytest.raises(InputError, match=r"when distill\.teachers names who labels them"):
         load_config(CONFIG, settings())
+
+
+def test_a_linear_model_is_a_teacher_like_any_other(bundle, settings, scheme, authored, tmp_path):
+    """Its answers are probabilities that know the labels of sentences which it has not seen."""
+    given = settings(f"distill.teachers=[{bundle}]", "distill.linear=true")
+    config = load_config(CONFIG, given)
+    labelled = read_labelled(config.data.train, scheme, LIGHT).sentences
+    lessons = prepare_lessons(config, scheme.names, Sides(labelled, [], []), LIGHT)
+    assert [teacher.model.partition("@")[0] for teacher in lessons.teachers] == ["cues", "linear"]
+    unseen = authored[1000:1400]
+    answers = lessons.teachers[1].answer([row["text"] for row in unseen])
+    assert answers.shape == (400, len(scheme.names))
+    assert np.allclose(answers.sum(axis=1), 1, atol=1e-5)
+    right = [
+        scheme.names[best] == row["label"]
+        for best, row in zip(answers.argmax(1), unseen, strict=True)
+    ]
+    assert np.mean(right) > 0.5  # 200 sentences learned, five labels
+    # It is about as sure as it is right: its temperature is not that of what it has learned.
+    assert abs(answers.max(axis=1).mean() - np.mean(right)) < 0.15
+
+
+def test_of_two_labels_a_linear_model_tells_each_one_share(scheme, settings):
+    config = load_config(CONFIG, settings("distill.linear=true"))
+    two = ("denial", "other")
+    sentences = [
+        sentence
+        for sentence in read_labelled(config.data.train, scheme, LIGHT).sentences
+        if sentence.label in two
+    ]
+    model = fit_linear(sentences, two, LIGHT)
+    answers = model.probabilities([sentence.text for sentence in sentences])
+    right = [two[best] == s.label for best, s in zip(answers.argmax(1), sentences, strict=True)]
+    assert answers.shape == (len(sentences), 2)
+    assert np.mean(right) > 0.9
+
+
+def test_a_linear_model_needs_three_sentences_of_each_label(settings, scheme, authored, tmp_path):
+    few = tmp_path / "few.jsonl"
+    rows = [row for row in authored[:60] if row["label"] != "denial"]
+    rows += [row for row in authored if row["label"] == "denial"][:2]
+    few.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), "utf-8")
+    given = settings("distill.linear=true", f"data.train=[{few}]")
+    config = load_config(CONFIG, given)
+    labelled = read_labelled(config.data.train, scheme, LIGHT).sentences
+    with pytest.raises(InputError, match="2 sentences of denial to learn from"):
+        prepare_lessons(config, scheme.names, Sides(labelled, [], []), LIGHT)
