@@ -169,9 +169,6 @@ def _header_problem(path: Path, header: list[str]) -> Problem | None:
         if name in header:
             continue
         remedy = "Name the columns in the first line: text,label."
-        if len(header) == 1 and (mark := re.search(r"[;\t]", header[0])):
-            mark_name = "tabs" if mark[0] == "\t" else f"«{mark[0]}»"
-            remedy = f"The columns are parted by {mark_name}: part them by commas."
         return Problem(place, f"no column {name}", remedy + did_you_mean(name, header))
     if len(set(header)) != len(header):
         twice = next(name for name in header if header.count(name) > 1)

@@ -109,7 +109,7 @@ def test_the_header_shows_what_separates_cells(tmp_path, separator):
     stream = io.StringIO(newline="")
     csv.writer(stream, delimiter=separator).writerows(cells)
     found = read(write(tmp_path / "news.csv", stream.getvalue()))
-    assert [(document.doc_id, document.text) for document in found] == [
+    assert [(document.id, document.text) for document in found] == [
         (row[0], row[1]) for row in cells[1:]
     ]
 
