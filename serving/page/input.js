@@ -60,20 +60,24 @@ function readCsv(name, text) {
     toDocument(name, line, Object.fromEntries(header.cells.map((key, i) => [key.trim(), cells[i]]))));
 }
 
-/** Return [{cells, line}] of RFC 4180 text; empty lines are passed over. */
+/** Return [{cells, line}] of RFC 4180 text, whose first line shows what separates its cells; empty
+ * lines are passed over. */
 export function csvRows(name, text) {
   const rows = [];
   let cells = [];
   let line = 1;
   let start = 1;
-  const cell = /(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\r\n|\n|\r|$)/y;
+  const header = text.split(/\r\n|\n|\r/, 1)[0];
+  const separator = [",", ";", "\t"].find((sign) => header.includes(sign)) ?? ",";
+  const cell = new RegExp(
+    String.raw`(?:"((?:[^"]|"")*)"|([^"${separator}\r\n]*))(${separator}|\r\n|\n|\r|$)`, "y");
   while (cell.lastIndex < text.length || cells.length) {
     const match = cell.exec(text);
     if (!match) throw wrong(name, start, "openQuote");
     const [all, quoted, bare, end] = match;
     line += (all.match(/\r\n|\n|\r/g) ?? []).length;
     cells.push(quoted === undefined ? bare : quoted.replaceAll('""', '"'));
-    if (end === ",") continue;
+    if (end === separator) continue;
     if (cells.length > 1 || cells[0]) rows.push({ cells, line: start });
     cells = [];
     start = line;

@@ -166,9 +166,10 @@ def test_files_of_every_kind_stand_beside_each_other(page, tmp_path):
     (tmp_path / "c.csv").write_text(
         'id,text\r\n,"قال: ""لا""،\r\nثم نفى."\r\nx,وأدان الوزير الهجوم.\r\n', encoding="utf-8"
     )
-    names = ("a.txt", "old.txt", "b.jsonl", "c.csv")
+    (tmp_path / "d.csv").write_text('text;id\n"نفى; ثم أكد, مرة.";y\n', encoding="utf-8")
+    names = ("a.txt", "old.txt", "b.jsonl", "c.csv", "d.csv")
     page.set_input_files("#files", [tmp_path / name for name in names])
-    expect(page.locator("article h2")).to_have_text(["a.txt", "old.txt", "7", "c.csv:2", "x"])
+    expect(page.locator("article h2")).to_have_text(["a.txt", "old.txt", "7", "c.csv:2", "x", "y"])
     expect(page.locator("#status")).to_contain_text("old.txt was read as Windows-1256")
     rows = [json.loads(line) for line in downloaded(page, "#jsonl").splitlines()]
     document = "🙂 تبنت الجماعة الهجوم.\nونفى الجيش ذلك."
