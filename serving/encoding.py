@@ -48,7 +48,8 @@ def _remedy_for_nul(raw: bytes) -> str:
     for encoding in ("UTF-16LE", "UTF-16BE"):
         signs = raw[:1000].decode(encoding, "ignore")
         # Read as the wrong one of the two, or for UTF-8, nearly all would be Chinese.
-        if sum(c.isascii() or "\u0600" <= c <= "\u06ff" for c in signs) >= 0.8 * len(signs):
+        readable = sum(" " <= c <= "~" or c.isspace() or "\u0600" <= c <= "\u06ff" for c in signs)
+        if signs and readable >= 0.8 * len(signs):
             return f"It reads as {encoding}. {_conversion(encoding)}"
     try:
         raw.decode()

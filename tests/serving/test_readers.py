@@ -225,6 +225,7 @@ def test_documents_are_read_only_as_they_are_asked_for(tmp_path):
         ("a.txt", "news".encode("utf-16-le"), "byte 0x00 is no text (byte 2 of", "UTF-16"),
         ("a.txt", "خبر عاجل".encode("utf-16-be"), "byte 0x00 is no text (byte 7 of", "UTF-16BE"),
         ("a.jsonl", b'{"text": "a"}\n{"te\0t": "b"}', "line 2: byte 0x00", "tr -d"),
+        ("a.txt", b"\0", "line 1: byte 0x00 is no text", "tr -d"),
         ("a.txt", bytes(range(256)), "line 1: byte 0x00 is no text", "binary file"),
         ("a.txt.gz", b"no gzip", "not a whole gzip file", "gzip -t"),
         ("a.txt.gz", gzip.compress(os.urandom(99))[:60], "not a whole gzip file", "gzip -t"),
