@@ -27,6 +27,7 @@ from training.metrics import (
 )
 
 COLUMNS = ("macro-F1", "accuracy", "NLL", "80 % most certain", "ECE", "ECE, other fifths")
+SPREAD = "standard deviation"
 FOLDS = 5
 
 
@@ -37,7 +38,7 @@ def main() -> None:
     parser.add_argument("models", type=Path, nargs="+", metavar="model")
     options = parser.parse_args()
 
-    width = max(map(len, map(str, options.models)))
+    width = max(map(len, [SPREAD, *map(str, options.models)]))
     print(" " * width, *COLUMNS, sep="  ")
     rows = []
     for folder in options.models:
@@ -46,9 +47,9 @@ def main() -> None:
         answers = answer(classifier, read(options.labelled, classifier, scheme))
         rows.append(figures(answers, scheme))
         show(str(folder).ljust(width), rows[-1])
-    show("mean".ljust(width), np.mean(rows, axis=0))
     if len(rows) > 1:
-        show("standard deviation".ljust(width), np.std(rows, axis=0, ddof=1))
+        show("mean".ljust(width), np.mean(rows, axis=0))
+        show(SPREAD.ljust(width), np.std(rows, axis=0, ddof=1))
 
 
 def read(path: Path, classifier: Classifier, scheme: LabelScheme) -> list[LabelledSentence]:
