@@ -26,6 +26,7 @@ def render_card(manifest: Manifest) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    runs = manifest.provenance.get("averaged", [manifest.provenance])
     text = environment.get_template("model_card.md").render(
         manifest=manifest,
         metrics=manifest.metrics,
@@ -33,6 +34,8 @@ def render_card(manifest: Manifest) -> str:
         provenance=manifest.provenance,
         config=manifest.provenance["config"],
         data=manifest.provenance["data"],
+        runs=runs,
+        students=_students(runs),
         span=_span,
     )
     return f"---\n{metadata(manifest).to_yaml()}\n---\n{text}"
@@ -73,6 +76,16 @@ def metadata(manifest: Manifest) -> ModelCardData:
             for kind, name, value, arguments in figures
         ],
     )
+
+
+def _students(runs: list[dict[str, Any]]) -> list[tuple[dict[str, Any], int]]:
+    """Return the trainings that learned from other models, of those alike one and the number."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for run in runs:
+        if run.get("distill"):
+            learned = repr((run["config"]["distill"]["share"], run["distill"]))
+            found.setdefault(learned, []).append(run)
+    return [(alike[0], len(alike)) for alike in found.values()]
 
 
 def _span(interval: dict[str, Any] | None) -> str:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoConfig, PreTrainedTokenizerBase
 
+from serving.bundle import sha256
 from serving.errors import InputError
 from serving.labels import LabelScheme
 from training.labelled import LabelledSentence
@@ -88,11 +89,8 @@ def save_checkpoint(
 
 def load_checkpoint(folder: Path) -> Checkpoint:
     """Read what `save_checkpoint` wrote; raise InputError if `folder` does not hold it."""
-    remedy = "Name the folder `checkpoint` that `rasd train` leaves beside the bundle."
-    if not (folder / SETTINGS).is_file():
-        raise InputError(f"{folder}: not a checkpoint: {SETTINGS} is missing", remedy)
+    settings = _read_settings(folder)
     try:
-        settings = CheckpointSettings.model_validate_json((folder / SETTINGS).read_bytes())
         model = SentenceClassifier(
             empty_encoder(AutoConfig.from_pretrained(folder)),
             labels=len(settings.scheme.names),
@@ -102,11 +100,30 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         model.load_state_dict(_restored(load_file(folder / WEIGHTS)))
         lines = (folder / _SAMPLE).read_text(encoding="utf-8").splitlines()
         sample = [str(json.loads(line)["text"]) for line in lines]
-    except (KeyError, OSError, RuntimeError, ValidationError, ValueError) as error:
-        raise InputError(
-            f"{folder}: not a checkpoint: {' '.join(str(error).split())}", remedy
-        ) from error
+    except (KeyError, OSError, RuntimeError, ValueError) as error:
+        raise _no_checkpoint(folder, " ".join(str(error).split())) from error
     return Checkpoint(folder, settings, model, sample)
+
+
+def model_name(folder: Path) -> str:
+    """Return the name of the model in a checkpoint's folder with the beginning of its digest."""
+    return f"{_read_settings(folder).name}@{sha256(folder / WEIGHTS)[:12]}"
+
+
+def _read_settings(folder: Path) -> CheckpointSettings:
+    if not (folder / SETTINGS).is_file():
+        raise _no_checkpoint(folder, f"{SETTINGS} is missing")
+    try:
+        return CheckpointSettings.model_validate_json((folder / SETTINGS).read_bytes())
+    except (OSError, ValueError) as error:
+        raise _no_checkpoint(folder, " ".join(str(error).split())) from error
+
+
+def _no_checkpoint(folder: Path, why: str) -> InputError:
+    return InputError(
+        f"{folder}: not a checkpoint: {why}",
+        "Name the folder `checkpoint` that `rasd train` leaves beside the bundle.",
+    )
 
 
 def _json_lines(rows: Iterable[dict[str, str]]) -> str:

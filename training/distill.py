@@ -19,7 +19,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from serving.atomic import atomic_file
-from serving.bundle import MANIFEST, sha256
+from serving.bundle import MANIFEST
 from serving.classifier import Classifier
 from serving.errors import InputError
 from serving.normalize import NORMALIZERS
@@ -28,7 +28,7 @@ from serving.progress import SentenceProgress
 from serving.readers import DocumentStream, ReadOptions, find_sources
 from serving.records import Prediction
 from serving.sentences import split_sentences
-from training.checkpoint import SETTINGS, WEIGHTS, load_checkpoint
+from training.checkpoint import SETTINGS, load_checkpoint, model_name
 from training.config import TrainConfig
 from training.labelled import LabelledSentence, Normalize
 from training.linear import check_learnable, fit_linear
@@ -272,5 +272,4 @@ def _checkpoint_teacher(folder: Path) -> Teacher:
         model.cpu()  # the student needs the device
         return result
 
-    digest = sha256(folder / WEIGHTS)[:12]
-    return Teacher(f"{settings.name}@{digest}", settings.scheme.names, answer)
+    return Teacher(model_name(folder), settings.scheme.names, answer)

@@ -21,7 +21,7 @@ from serving.labels import LabelScheme
 from serving.normalize import NORMALIZERS
 from serving.onnx_model import FloatArray, TokenIds, load_tokenizer, tokenize
 from training.batches import to_examples
-from training.checkpoint import CheckpointSettings, save_checkpoint
+from training.checkpoint import SETTINGS, CheckpointSettings, model_name, save_checkpoint
 from training.config import TrainConfig
 from training.distill import keep_layers, prepare_lessons
 from training.environment import environment
@@ -204,7 +204,13 @@ def _provenance(
 
 
 def _encoder_name(config: TrainConfig) -> str:
-    """Return the hub id of the encoder or of what its folder stands for, else the folder's name."""
+    """Return the hub id of the encoder or of what its folder stands for, else the model's name.
+
+    A folder that is no model of ours goes by the folder's name.
+    """
     if isinstance(config.encoder, str):
         return config.encoder
-    return config.encoder_if_absent or config.encoder.name
+    if config.encoder_if_absent is not None:
+        return config.encoder_if_absent
+    trained = (config.encoder / SETTINGS).is_file()
+    return model_name(config.encoder) if trained else config.encoder.name

@@ -54,6 +54,18 @@ def test_nothing_is_said_that_is_not_known():
     assert "None" not in card.content
 
 
+def test_trainings_that_learned_from_the_same_models_are_told_of_once():
+    manifest = Bundle.load(shipped_model()).manifest
+    runs = manifest.provenance["averaged"]
+    taught = [run for run in runs if run.get("distill")]
+    assert len(taught) >= 2
+    text = render_card(manifest)
+    for teachers in {", ".join(run["distill"]["teachers"]) for run in taught}:
+        alike = [run for run in taught if ", ".join(run["distill"]["teachers"]) == teachers]
+        line = rf"In {len(alike)} of {len(runs)} trainings .* \({re.escape(teachers)}\)"
+        assert len(re.findall(line, text)) == 1
+
+
 @pytest.mark.parametrize("intervals", [{}, {"intervals": with_intervals()}], ids=["old", "new"])
 def test_every_row_of_a_table_has_the_cells_of_its_head(intervals):
     text = render_card(changed(**intervals))

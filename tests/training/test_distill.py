@@ -178,11 +178,17 @@ def test_a_student_keeps_the_layers_that_it_is_told_to(tiny_encoder, settings, b
         assert torch.equal(left[name.replace(".layer.1.", ".layer.0.")], value)
 
 
-def test_a_checkpoint_is_an_encoder_to_go_on_from(tiny_run):
-    encoder = load_encoder(tiny_run / "checkpoint")
-    trained = load_checkpoint(tiny_run / "checkpoint").model.encoder.state_dict()
+def test_a_checkpoint_is_an_encoder_to_go_on_from(tiny_run, settings, tmp_path):
+    checkpoint = tiny_run / "checkpoint"
+    encoder = load_encoder(checkpoint)
+    trained = load_checkpoint(checkpoint).model.encoder.state_dict()
     assert trained.keys() == encoder.state_dict().keys()
     assert all(torch.equal(value, trained[name]) for name, value in encoder.state_dict().items())
+
+    config = load_config(CONFIG, settings(f"encoder={checkpoint}", "distill.unlabelled=[]"))
+    made = train(config, tmp_path / "out", command=["rasd", "train"])
+    name = load_teacher(checkpoint).model
+    assert f"Fine-tuned from `{name}`" in (made / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_run_killed_after_the_teachers_have_spoken_does_not_ask_them_again(
