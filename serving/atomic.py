@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from serving.errors import InputError
+
 
 @contextmanager
 def atomic_file(target: Path) -> Iterator[Path]:
@@ -30,6 +32,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     An older folder of that name is moved aside first and removed last, so that a reader finds
     either the old one or the new one, whole.
     """
+    target = target.resolve()  # `.` has no name, and of a link the folder that it leads to
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
@@ -44,6 +47,25 @@ def atomic_folder(target: Path) -> Iterator[Path]:
             temporary.rename(target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_place(folder: Path, *, sign: str | None = None) -> None:
+    """Raise InputError unless `atomic_folder` may take this place without a loss.
+
+    It may where nothing stands or an empty folder, and where an older one of the same kind does:
+    one that holds the file `sign`, as the new one will.
+    """
+    for parent in folder.resolve().parents:
+        if parent.exists() and not parent.is_dir():
+            raise InputError(f"{folder}: {parent} is a file", "Name a folder with --out.")
+    if not os.path.lexists(folder):
+        return
+    if not folder.is_dir():
+        raise InputError(f"{folder}: a file, not a folder", "Name a folder with --out.")
+    if any(folder.iterdir()) and (sign is None or not (folder / sign).is_file()):
+        raise InputError(
+            f"{folder}: something else is there already", "Name a new folder with --out."
+        )
 
 
 def _umask() -> int:

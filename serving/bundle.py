@@ -137,9 +137,9 @@ def _read_manifest(folder: Path) -> Manifest:
         return Manifest.model_validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        where = ": ".join([str(path), *(str(part) for part in first["loc"])])
         raise InputError(
-            f"{path}: {where}: {first['msg']}",
+            f"{where}: {first['msg']}",
             "Copy the bundle again, or make it again with `rasd export`.",
         ) from error
 

@@ -1,6 +1,8 @@
 """The sub-commands of the serving room; their work is imported only when one runs."""
 
 import argparse
+import signal
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -131,6 +133,8 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _classify(options: argparse.Namespace) -> int:
+    # As Ctrl+C does, SIGTERM leaves no temporary file behind.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     return int(import_module("serving.classify").run(options))
 
 

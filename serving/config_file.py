@@ -108,8 +108,17 @@ def _problem(
         return key, Problem(place, f"unknown key {name}", near.strip())
     if error["type"] == "missing":
         return key, Problem(place, f"no key {name}", f"Add it: {description}.")
-    value = str(error["input"]) if isinstance(error["input"], Path) else error["input"]
-    return key, Problem(place, f"{name} is {value!r}", f"It must be {description}.")
+    # A check of ours says why, beyond what the description has.
+    why = f" ({error['ctx']['error']})" if error["type"] == "value_error" else ""
+    value = _plain(error["input"])
+    return key, Problem(place, f"{name} is {value!r}", f"It must be {description}{why}.")
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as a person would write it: paths as text, also in a list."""
+    if isinstance(value, Path):
+        return str(value)
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _overlap(one: Key, other: Key) -> bool:

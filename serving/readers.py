@@ -35,11 +35,13 @@ class ReadOptions:
     """How a file becomes documents.
 
     With the unit `sentence` every record, or every line of a text file, is a document of its own.
+    `text_option` is what a person sets to name another text field, for error messages.
     """
 
     unit: Unit = "document"
     text_field: str = "text"
     id_field: str = DEFAULT_ID_FIELD
+    text_option: str = "--text-field"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +139,16 @@ def _search(folder: Path) -> list[Source]:
     for parent, folders, names in os.walk(folder, onerror=fail):
         folders[:] = [name for name in folders if not name.startswith(".")]
         paths += [Path(parent, name) for name in names if not name.startswith(".")]
-    found = [_recognise(path, path.relative_to(folder).as_posix()) for path in sorted(paths)]
+    paths.sort()
+    found = [_recognise(path, path.relative_to(folder).as_posix()) for path in paths]
     sources = [source for source in found if source is not None]
     if not sources:
         raise InputError(f"{folder}: no supported file in this folder", SUPPORTED)
+    others = {path.suffix or "no suffix" for path, one in zip(paths, found, strict=True) if not one}
+    if others:
+        count = len(found) - len(sources)
+        kinds = ", ".join(sorted(others))
+        sys.stderr.write(f"rasd: {folder}: left out files of other kinds: {count:,} ({kinds})\n")
     return sources
 
 
@@ -217,10 +225,12 @@ def _sniff(lines: Iterable[bytes]) -> tuple[Kind, Iterable[bytes]]:
 def _jsonl_documents(
     source: Source, lines: Iterable[bytes], options: ReadOptions
 ) -> Iterator[Document]:
-    remedy = "Give one JSON object a line; an array becomes that with: jq -c '.[]' OLD > NEW"
     for number, line in decoded_lines(lines, str(source)):
         if not line.strip():
             continue
+        remedy = "Give one JSON object a line."
+        if line.lstrip().startswith("["):
+            remedy = "Give one JSON object a line; of an array: jq -c '.[]' OLD > NEW"
         try:
             record = json.loads(line.rstrip())
         except json.JSONDecodeError as error:
@@ -252,7 +262,7 @@ def _csv_documents(
         if not header:
             header = row
             if row and options.text_field not in row:
-                raise _missing(source, number, options.text_field, row, "--text-field")
+                raise _missing(source, number, options.text_field, row, options.text_option)
         elif row and len(row) != len(header):
             raise InputError(
                 f"{source}: line {number}: {len(row)} cells, the header has {len(header)}",
@@ -265,13 +275,13 @@ def _csv_documents(
 def _document(source: Source, line: int, fields: dict[str, Any], options: ReadOptions) -> Document:
     """Make the document of one record; the fields that are neither id nor text are its metadata."""
     if options.text_field not in fields:
-        raise _missing(source, line, options.text_field, fields, "--text-field")
+        raise _missing(source, line, options.text_field, fields, options.text_option)
     text = fields[options.text_field]
     if not isinstance(text, str):
         raise InputError(
             f"{source}: line {line}: the field {options.text_field!r} is {_named(text)}, "
             f"not a string; the fields are {_listed(fields)}",
-            "Give every record a text, or name another field with --text-field.",
+            f"Give every record a text, or name another field with {options.text_option}.",
         )
     metadata = {
         name: value

@@ -14,11 +14,18 @@ import torch
 from torch import Tensor
 from transformers import AutoTokenizer
 
-from serving.atomic import atomic_folder
+from serving.atomic import atomic_folder, check_place
 from serving.bundle import sha256
 from serving.errors import InputError
 from serving.normalize import NORMALIZERS
-from training.checkpoint import HELD_OUT, WEIGHTS, Checkpoint, load_checkpoint, save_checkpoint
+from training.checkpoint import (
+    HELD_OUT,
+    SETTINGS,
+    WEIGHTS,
+    Checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
 from training.environment import environment
 from training.labelled import read_labelled
 
@@ -29,6 +36,12 @@ def average(folders: Sequence[Path], out: Path, *, command: Sequence[str]) -> Pa
     Raises InputError when they are not of one kind, or were not held to the same sentences: what
     one of them is measured on, another may have learned.
     """
+    check_place(out, sign=SETTINGS)
+    if out.resolve() in [folder.resolve() for folder in folders]:
+        raise InputError(
+            f"{out}: is one of the checkpoints to average, and would be replaced",
+            "Name a new folder with --out.",
+        )
     checkpoints = [load_checkpoint(folder) for folder in folders]
     if len(checkpoints) < 2:
         raise InputError(f"{folders[0]}: one checkpoint is its own mean", "Name two or more.")

@@ -28,27 +28,50 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     train.add_argument("config", type=Path, help="a YAML file such as configs/compact.yaml")
     train.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="override a key of the file"
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a key of the file, as in --set optimisation.epochs=1 "
+        "--set 'data.train=[a.jsonl, b.jsonl]'; paths start in the current folder",
     )
-    train.add_argument("--out", type=Path, help="the run's folder (default: the file's `output`)")
+    train.add_argument(
+        "--out",
+        type=Path,
+        help="the run's folder, a new one or that of a run that was killed "
+        "(default: the file's `output`)",
+    )
     train.set_defaults(run=_train)
 
     evaluate = subparsers.add_parser(
         "evaluate", help="figures, weak spots and plots of a bundle, alone or against another"
     )
-    evaluate.add_argument("labelled", type=Path, nargs="+", help="labelled files")
-    evaluate.add_argument("--model", type=Path, help="a bundle (default: the model `default`)")
+    evaluate.add_argument(
+        "labelled", type=Path, nargs="+", help="labelled files: .jsonl, .csv or Label Studio .json"
+    )
+    evaluate.add_argument(
+        "--model",
+        type=Path,
+        help="a bundle's folder, or a model that ships: default (the default) or fast",
+    )
     evaluate.add_argument(
         "--compare", type=Path, metavar="DIR", help="a bundle to compare it with, on the same files"
     )
     evaluate.add_argument(
-        "--out", type=Path, help="a folder for report.html, metrics.json and the plots"
+        "--out",
+        type=Path,
+        help="a folder for report.html, metrics.json and the plots; older ones are replaced",
     )
     evaluate.set_defaults(run=_evaluate)
 
     export = subparsers.add_parser("export", help="a fine-tuned checkpoint to a bundle")
     export.add_argument("checkpoint", type=Path, help="the `checkpoint` folder of a run")
-    export.add_argument("--out", type=Path, required=True, help="the bundle's folder")
+    export.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="the bundle's folder, a new one or that of an older bundle",
+    )
     export.set_defaults(run=_export)
 
     average = subparsers.add_parser(
@@ -57,7 +80,12 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     average.add_argument(
         "checkpoints", type=Path, nargs="+", help="the `checkpoint` folders of two or more runs"
     )
-    average.add_argument("--out", type=Path, required=True, help="the new checkpoint's folder")
+    average.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="the checkpoint's folder, a new one or that of an older one",
+    )
     average.set_defaults(run=_average)
 
     trim = subparsers.add_parser(
@@ -87,15 +115,26 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     validate = subparsers.add_parser(
         "validate", help="check configs, labelled files and bundles before they are used"
     )
-    validate.add_argument("files", type=Path, nargs="+", help="any number of each")
-    validate.add_argument("--labels", type=Path, help="the label scheme to check against")
+    validate.add_argument(
+        "files",
+        type=Path,
+        nargs="+",
+        help="any number of labelled files, .yaml files (training, labels) and bundles",
+    )
+    validate.add_argument(
+        "--labels",
+        type=Path,
+        help="the label scheme to check against (default: configs/labels.yaml)",
+    )
     validate.add_argument(
         "--deep",
         action="store_true",
         help="find labels that are probably wrong and near-identical sentences",
     )
     validate.add_argument("-o", "--out", type=Path, help="with --deep: a CSV file of all findings")
-    validate.add_argument("--encoder", help="with --deep: a folder or hub id (default: compact)")
+    validate.add_argument(
+        "--encoder", help="with --deep: a folder or hub id (default: that of configs/compact.yaml)"
+    )
     validate.set_defaults(run=_validate)
 
 
@@ -145,7 +184,7 @@ def _validate(options: argparse.Namespace) -> int:
         _module("deep").validate_deep(options.files, scheme, options.out, options.encoder)
         return 0
     if options.out or options.encoder:
-        raise InputError("rasd validate: -o and --encoder go with --deep", "Add --deep.")
+        raise InputError("validate: -o and --encoder go with --deep", "Add --deep.")
     return int(_module("validate").validate(options.files, options.labels))
 
 
@@ -155,6 +194,6 @@ def _module(name: str) -> Any:
         return import_module(f"training.{name}")
     except ModuleNotFoundError as error:
         raise InputError(
-            f"rasd: this command needs the package {error.name}, which is not installed",
-            "Install the training extra: pip install 'rasd[train]'.",
+            f"this command needs the package {error.name}, which is not installed",
+            "Install the training extra: pip install -e '.[train]' in rasd's folder.",
         ) from error

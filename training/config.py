@@ -103,8 +103,10 @@ class DistillConfig(Section):
     )
     linear: bool = Field(default=False, description="true or false")
     unlabelled: tuple[Path, ...] = Field(
-        default=(), description="[], or a list of files when distill.teachers names who labels them"
+        default=(),
+        description="a list of files or folders, as in [archive.jsonl, articles/]; or []",
     )
+    text_field: str = Field(default="text", description="the name of a field or column")
     limit: int | None = Field(
         default=None, ge=1, description="a number of sentences, 1 or more; or null"
     )
@@ -114,13 +116,20 @@ class DistillConfig(Section):
         default=(), description="a list of layer numbers, counted from 0; or [] for all"
     )
 
+    @field_validator("layers")
+    @classmethod
+    def _layers_ascend(cls, layers: tuple[int, ...]) -> tuple[int, ...]:
+        if list(layers) != sorted(set(layers)):
+            raise ValueError("each layer once, from the bottom up")
+        return layers
+
     @field_validator("unlabelled")
     @classmethod
     def _someone_labels_them(
         cls, files: tuple[Path, ...], found: ValidationInfo
     ) -> tuple[Path, ...]:
         if files and not (found.data.get("teachers") or found.data.get("linear")):
-            raise ValueError("nobody labels them")
+            raise ValueError("nobody labels them: name distill.teachers or set distill.linear")
         return files
 
 

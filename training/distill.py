@@ -130,9 +130,13 @@ def load_teacher(folder: Path) -> Teacher:
         return _bundle_teacher(folder)
     if (folder / SETTINGS).is_file():
         return _checkpoint_teacher(folder)
+    within = folder / "bundle"
     raise InputError(
         f"distill.teachers: {folder} is no model",
-        "Name folders `bundle` or `checkpoint` that `rasd train` has left.",
+        f"Did you mean {within}?"
+        if within.is_dir()
+        else "Name folders `bundle` or `checkpoint` that `rasd train` has left, "
+        "or serving/models/default.",
     )
 
 
@@ -177,7 +181,8 @@ def read_unlabelled(
         return []
     closed = {leak_key(sentence.text, normalize) for sentence in held_out}
     found: dict[str, str] = {}
-    for document in DocumentStream(find_sources(files), ReadOptions()):
+    options = ReadOptions(text_field=config.distill.text_field, text_option="distill.text_field")
+    for document in DocumentStream(find_sources(files), options):
         for sentence in split_sentences(document.text):
             key = leak_key(sentence.text, normalize)
             if any(map(str.isalnum, normalize(sentence.text))) and key not in closed:

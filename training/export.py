@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from serving.arithmetic import Arithmetic
-from serving.atomic import atomic_folder
+from serving.atomic import atomic_folder, check_place
 from serving.bundle import (
+    MANIFEST,
     GoldenPrediction,
     Manifest,
     NormalizerStamp,
@@ -61,6 +62,7 @@ class _Measured:
 
 def export_folder(checkpoint: Path, out: Path) -> Path:
     """Make the bundle of a checkpoint folder at `out` and return `out`."""
+    check_place(out, sign=MANIFEST)
     loaded = load_checkpoint(checkpoint)
     settings = loaded.settings
     held_out = read_labelled(
@@ -125,7 +127,8 @@ def _measure(
             f"int8 and fp32 agree on {agreement:.2%} of the held-out labels, "
             f"under {settings.min_agreement:.2%}\n"
             "Train without label smoothing, which leaves logits close together, or longer; "
-            "hold out more sentences; or lower export.min_agreement."
+            "hold out more sentences; or lower export.min_agreement: the same command with that "
+            "does not train again."
         )
     temperature, power = fit_calibration(int8, labels)
     probabilities = softmax(int8, temperature, power)

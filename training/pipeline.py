@@ -15,7 +15,8 @@ from accelerate import PartialState
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, set_seed
 from transformers.utils import logging
 
-from serving.atomic import atomic_folder
+from serving.atomic import atomic_folder, check_place
+from serving.bundle import MANIFEST
 from serving.errors import InputError
 from serving.labels import LabelScheme
 from serving.normalize import NORMALIZERS
@@ -52,6 +53,8 @@ def train(config: TrainConfig, out: Path, *, command: Sequence[str]) -> Path:
     if not progress:
         logging.disable_progress_bar()
     check_hardware_and_trackers(config.optimisation)
+    work = out / "trainer"
+    _check_output(out, work)
     scheme = LabelScheme.read(config.labels)
     normalize = NORMALIZERS[config.normalizer].apply
     sides = read_sides(config, scheme, normalize)
@@ -73,7 +76,6 @@ def train(config: TrainConfig, out: Path, *, command: Sequence[str]) -> Path:
     lessons = prepare_lessons(config, scheme.names, sides, normalize)
     provenance = _provenance(config, sides, scheme, command, source)
     provenance["distill"] = lessons.provenance()
-    work = out / "trainer"
     if process.is_main_process:
         identity = run_identity(
             config,
@@ -126,6 +128,20 @@ def train(config: TrainConfig, out: Path, *, command: Sequence[str]) -> Path:
     bundle = export_bundle(checkpoint, sides.dev, out / "bundle")
     shutil.rmtree(work)
     return bundle
+
+
+def _check_output(out: Path, work: Path) -> None:
+    """Raise InputError for a folder in which a run would replace what is not its own.
+
+    A finished model stands there without `work`; with it the run was killed at the very end.
+    """
+    for name, sign in (("checkpoint", SETTINGS), ("bundle", MANIFEST)):
+        check_place(out / name, sign=sign)
+    if (out / "bundle" / MANIFEST).is_file() and not work.is_dir():
+        raise InputError(
+            f"{out}: holds a model that has been trained already",
+            f"Name another folder with --out, or remove {out} to train it anew.",
+        )
 
 
 def _examples(

@@ -53,6 +53,8 @@ def claim(folder: Path, identity: dict[str, Any]) -> bool:
         if found == known:
             return True
         keys = [key for key in known | found if known.get(key) != found.get(key)]
+        if any(key.startswith("distill.") for key in keys):
+            keys = [key for key in keys if key != "distill"]  # what follows from those
         raise InputError(
             f"{folder}: holds an unfinished run with another {', '.join(keys)}",
             "Give the command of that run to go on with it, name another folder with --out, "

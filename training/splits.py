@@ -63,10 +63,10 @@ def read_sides(config: TrainConfig, scheme: LabelScheme, normalize: Normalize) -
         )
     for name in scheme.names:
         if all(sentence.label != name for sentence in train):
-            raise InputError(
-                f"{_names(data.train)}: no sentence to learn {name} from",
-                "Add some, or take the label out of the label scheme.",
-            )
+            remedy = "Add some, or take the label out of the label scheme."
+            if any(sentence.label == name for sentence in split.train):
+                remedy = f"All that there were are held out too, in {_names(data.dev)}."
+            raise InputError(f"{_names(data.train)}: no sentence to learn {name} from", remedy)
         if all(sentence.label != name for sentence in dev):
             where = _names(data.dev or data.train)
             warnings.append(f"{where}: no {name} is held out, so nothing is measured of it")

@@ -13,7 +13,7 @@ import torch
 from huggingface_hub import metadata_load
 from transformers.utils import logging
 
-from serving.atomic import atomic_folder
+from serving.atomic import atomic_folder, check_place
 from serving.errors import InputError, RasdError
 from serving.normalize import NORMALIZERS
 from serving.progress import SentenceProgress
@@ -38,8 +38,7 @@ def trim(
     written only when each of them has the same tokens as before and a sample has the same outputs;
     otherwise raises RasdError. Raises InputError for bad input.
     """
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise InputError(f"{out}: is there already", "Name a new folder with --out.")
+    check_place(out)
     text = _Text(find_sources(files), normalizer, text_field)
     logging.disable_progress_bar()
     original = load_encoder_files(encoder)

@@ -30,7 +30,8 @@ def validate(paths: Sequence[Path], labels: Path | None = None) -> int:
         try:
             summary, warnings = _check(path, labels)
         except InputError as error:
-            sys.stderr.write(f"{error}\n")
+            place = "" if str(path) in error.problem else f"{path}: "
+            sys.stderr.write(f"rasd: {place}{error}\n")
             failed = True
             continue
         sys.stdout.write(f"ok  {path}: {summary}\n")

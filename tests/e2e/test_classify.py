@@ -208,7 +208,8 @@ def test_a_reader_may_leave_early(tmp_path, form):
 
 
 @posix
-def test_an_interrupted_run_leaves_nothing_behind(tmp_path):
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_nothing_behind(tmp_path, sign):
     command = [RASD, "classify", "-", "--unit", "sentence", "-o", "out.jsonl"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path
@@ -217,8 +218,8 @@ def test_an_interrupted_run_leaves_nothing_behind(tmp_path):
         # of it is taken, and waits for more.
         process.stdin.write((b"*" * 99 + b"\n") * 2000)
         assert [path.name.startswith(".out.jsonl") for path in tmp_path.iterdir()] == [True]
-        process.send_signal(signal.SIGINT)
-        assert (process.stderr.read(), process.wait()) == (b"", 130)
+        process.send_signal(sign)
+        assert (process.stderr.read(), process.wait()) == (b"", 128 + sign)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -152,12 +152,14 @@ def test_with_the_unit_sentence_every_line_is_one_document(tmp_path):
 # --- Folders and standard input ----------------------------------------------------------------
 
 
-def test_a_folder_is_read_in_order_without_hidden_and_foreign_files(tmp_path):
+def test_a_folder_is_read_in_order_without_hidden_and_foreign_files(tmp_path, capsys):
     for name in ("b.txt", "a/z.TXT", "a/.hidden.txt", ".git/x.txt", "photo.png", "a/y.jsonl.gz"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         write(path, '{"text": "خبر"}')
     assert [d.id for d in read(tmp_path)] == ["a/y.jsonl.gz:1", "a/z.TXT", "b.txt"]
+    told = capsys.readouterr().err
+    assert told == f"rasd: {tmp_path}: left out files of other kinds: 1 (.png)\n"
 
 
 def test_inputs_are_read_in_the_order_given(tmp_path):

@@ -189,6 +189,10 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
         ("max_length", "not of the form key=value", "Write it as"),
         ("data..train=[]", "not of the form key=value", "Write it as"),
         ("data.train=[", "the value is not YAML", "Write it as"),
+        ("distill.layers=[2, 0]", "distill.layers is [2, 0]", "from the bottom up"),
+        ("distill.layers=[0, 0]", "distill.layers is [0, 0]", "each layer once"),
+        ("distill.unlabelled=[a.txt]", "distill.unlabelled is ['a.txt']", "nobody labels them"),
+        ("distill.unlabelled=a.txt", "distill.unlabelled is 'a.txt'", "as in [archive.jsonl"),
     ],
 )
 def test_a_mistake_in_an_override_names_the_override(

@@ -145,11 +145,17 @@ def test_unlabelled_text_is_read_as_classify_reads_it_and_keeps_off_held_out(
     text = f"{authored[0]['text']}\n{authored[1]['text']}\n{authored[1]['text']}\n***\n"
     (tmp_path / "a.txt").write_text(text, encoding="utf-8")
     document = {"id": "1", "text": authored[2]["text"] + " " + authored[3]["text"]}
+    body = json.dumps({"body": document["text"]}, ensure_ascii=False)
+    (tmp_path / "body.jsonl").write_text(body, encoding="utf-8")
     (tmp_path / "b.jsonl").write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
     files = f"distill.unlabelled=[{tmp_path / 'a.txt'}, {tmp_path / 'b.jsonl'}]"
     given = settings(f"distill.teachers=[{bundle}]", files)
     lessons = prepare_lessons(load_config(CONFIG, given), scheme.names, sides, LIGHT)
     assert lessons.unlabelled == [row["text"] for row in authored[1:4]]
+    given_field = [f"distill.unlabelled=[{tmp_path / 'body.jsonl'}]", "distill.text_field=body"]
+    config = load_config(CONFIG, [*given, *given_field])
+    lessons = prepare_lessons(config, scheme.names, sides, LIGHT)
+    assert lessons.unlabelled == [row["text"] for row in authored[2:4]]
 
     # What a limit leaves in does not hang on the order of the files.
     turned = f"distill.unlabelled=[{tmp_path / 'b.jsonl'}, {tmp_path / 'a.txt'}]"
@@ -223,7 +229,9 @@ def test_a_run_killed_after_the_teachers_have_spoken_does_not_ask_them_again(
 @pytest.mark.parametrize(
     ("setting", "says"),
     [
-        ("distill.teachers=[{folder}]", "is no model"),
+        ("distill.teachers=[{folder}]", "is no model\nName folders"),
+        ("distill.teachers=[{folder}/run]", "is no model\nDid you mean .*/run/bundle"),
+        ("distill.unlabelled=[{folder}/body.jsonl]", "distill.text_field"),
         ("distill.unlabelled=[{folder}/nothing.txt]", "no such file or folder"),
         ("distill.unlabelled=[{folder}/blank.txt]", "no sentence in"),
         ("distill.layers=[0, 7]", "the encoder has no layer 7"),
@@ -233,6 +241,8 @@ def test_a_run_killed_after_the_teachers_have_spoken_does_not_ask_them_again(
 def test_what_cannot_be_learned_from_is_named(bundle, settings, tmp_path, setting, says):
     (tmp_path / "blank.txt").write_text("\n *** \n", encoding="utf-8")
     (tmp_path / "archive.zip").write_bytes(b"PK")
+    (tmp_path / "body.jsonl").write_text('{"body": "خبر"}', encoding="utf-8")
+    (tmp_path / "run" / "bundle").mkdir(parents=True)
     given = settings(f"distill.teachers=[{bundle}]", setting.format(folder=tmp_path))
     with pytest.raises(InputError, match=says):
         train(load_config(CONFIG, given), tmp_path / "out", command=["rasd", "train"])
@@ -249,7 +259,7 @@ def test_a_teacher_of_other_labels_is_refused(make_bundle, scheme, settings, tmp
 
 
 def test_unlabelled_files_without_a_teacher_are_refused(settings):
-    with pytest.raises(InputError, match=r"when distill\.teachers names who labels them"):
+    with pytest.raises(InputError, match="nobody labels them: name distill.teachers"):
         load_config(CONFIG, settings())
 
 

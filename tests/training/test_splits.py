@@ -169,6 +169,13 @@ def test_a_label_with_nothing_to_learn_it_from_is_refused(tmp_path: Path) -> Non
         read_sides(config, SCHEME, LIGHT)
 
 
+def test_a_label_that_is_all_held_out_is_told_as_that(tmp_path: Path) -> None:
+    labelled(tmp_path / "a.jsonl", EVERY_LABEL)
+    config = load_config(config_with(tmp_path, "data: {train: [a.jsonl], dev: [a.jsonl]}"))
+    with pytest.raises(InputError, match=r"All that there were are held out too, in .*a\.jsonl"):
+        read_sides(config, SCHEME, LIGHT)
+
+
 def test_an_empty_side_is_refused(tmp_path: Path) -> None:
     labelled(tmp_path / "a.jsonl", EVERY_LABEL, split="train")
     config = load_config(config_with(tmp_path, "data: {train: [a.jsonl]}"))

@@ -96,7 +96,7 @@ def test_a_folder_that_is_there_is_left_alone_unless_it_is_empty(
     before = {path: path.read_bytes() for path in out.iterdir()}
     assert str(out) in refused(capsys, tiny_encoder, text, out)
     assert {path: path.read_bytes() for path in out.iterdir()} == before
-    assert "there already" in refused(capsys, tiny_encoder, text, out / "README.md")
+    assert "a file" in refused(capsys, tiny_encoder, text, out / "README.md")
 
 
 def test_nothing_is_left_when_the_outputs_are_not_the_same(unigram_encoder, text, tmp_path, capsys):
