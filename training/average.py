@@ -25,6 +25,7 @@ from training.checkpoint import (
     Checkpoint,
     load_checkpoint,
     save_checkpoint,
+    trainings,
 )
 from training.environment import environment
 from training.labelled import read_labelled
@@ -53,13 +54,13 @@ def average(folders: Sequence[Path], out: Path, *, command: Sequence[str]) -> Pa
     settings = first.settings
     provenance = settings.provenance | {
         "command": shlex.join(command),
-        "kept": f"the mean of {len(checkpoints)} trainings",
         "averaged": [
             checkpoint.settings.provenance | {"weights": sha256(checkpoint.folder / WEIGHTS)}
             for checkpoint in checkpoints
         ],
         "environment": environment(),
     }
+    provenance["kept"] = f"the mean of {len(trainings(provenance))} trainings"
     held_out = read_labelled(
         [first.folder / HELD_OUT], settings.scheme, NORMALIZERS[settings.normalizer].apply
     )

@@ -1,5 +1,6 @@
 """The model card: a bundle's README.md in the Hugging Face form, from its manifest alone."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from serving.bundle import Manifest
+from training.checkpoint import trainings
 
 _FOLDER = Path(__file__).parent / "templates"
 _TASK = "text-classification"
@@ -26,7 +28,7 @@ def render_card(manifest: Manifest) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    runs = manifest.provenance.get("averaged", [manifest.provenance])
+    runs = trainings(manifest.provenance)
     text = environment.get_template("model_card.md").render(
         manifest=manifest,
         metrics=manifest.metrics,
@@ -36,6 +38,7 @@ def render_card(manifest: Manifest) -> str:
         data=manifest.provenance["data"],
         runs=runs,
         students=_students(runs),
+        commands=list(dict.fromkeys(_commands(manifest.provenance))),
         span=_span,
     )
     return f"---\n{metadata(manifest).to_yaml()}\n---\n{text}"
@@ -86,6 +89,13 @@ def _students(runs: list[dict[str, Any]]) -> list[tuple[dict[str, Any], int]]:
             learned = repr((run["config"]["distill"]["share"], run["distill"]))
             found.setdefault(learned, []).append(run)
     return [(alike[0], len(alike)) for alike in found.values()]
+
+
+def _commands(provenance: dict[str, Any]) -> Iterator[str]:
+    """Yield what was typed to make a model: first for the models that it is the mean of."""
+    for run in provenance.get("averaged", []):
+        yield from _commands(run)
+    yield provenance["command"]
 
 
 def _span(interval: dict[str, Any] | None) -> str:

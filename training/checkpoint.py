@@ -105,6 +105,17 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     return Checkpoint(folder, settings, model, sample)
 
 
+def trainings(provenance: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the provenances of the trainings whose weights' mean a model is, each once.
+
+    Those of a mean of means are told as those of one mean; a single training's is its own.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for run in provenance.get("averaged", []):
+        found |= {one.get("weights", ""): one for one in trainings(run)}
+    return list(found.values()) or [provenance]
+
+
 def model_name(folder: Path) -> str:
     """Return the name of the model in a checkpoint's folder with the beginning of its digest."""
     return f"{_read_settings(folder).name}@{sha256(folder / WEIGHTS)[:12]}"

@@ -133,11 +133,12 @@ def train(config: TrainConfig, out: Path, *, command: Sequence[str]) -> Path:
 def _check_output(out: Path, work: Path) -> None:
     """Raise InputError for a folder in which a run would replace what is not its own.
 
-    A finished model stands there without `work`; with it the run was killed at the very end.
+    A finished model stands there without `work`; beside it, its run has not come to an end.
     """
-    for name, sign in (("checkpoint", SETTINGS), ("bundle", MANIFEST)):
-        check_place(out / name, sign=sign)
-    if (out / "bundle" / MANIFEST).is_file() and not work.is_dir():
+    signs = {out / "checkpoint": SETTINGS, out / "bundle": MANIFEST}
+    for folder, sign in signs.items():
+        check_place(folder, sign=sign)
+    if not work.is_dir() and any((folder / sign).is_file() for folder, sign in signs.items()):
         raise InputError(
             f"{out}: holds a model that has been trained already",
             f"Name another folder with --out, or remove {out} to train it anew.",

@@ -45,7 +45,7 @@ def test_every_weight_is_the_mean_and_the_result_is_a_checkpoint(tiny_run, other
     bundle = Bundle.load(export_folder(mean, tmp_path / "bundle"))
     assert len(Classifier.load(bundle.folder).classify(["نفت الجماعة ذلك."])) == 1
     card = (bundle.folder / "README.md").read_text(encoding="utf-8")
-    assert card.count("rasd train configs/arabert.yaml") == 2
+    assert card.count("rasd train configs/arabert.yaml") == 1  # the command of both
     assert "rasd average one two --out mean" in card
     assert "the mean of 2 trainings" in card
 
@@ -56,6 +56,21 @@ def test_the_mean_of_a_checkpoint_with_itself_is_itself(tiny_run, tmp_path):
     weights = load_file(mean / "model.safetensors")
     for name, value in load_file(one / "model.safetensors").items():
         assert torch.allclose(value.float(), weights[name].float(), atol=1e-6)
+
+
+def test_a_mean_of_means_tells_of_every_training_once(tiny_run, other, tmp_path):
+    one = tiny_run / "checkpoint"
+    name = ["rasd", "average", "mean"]
+    mean = average([one, other], tmp_path / "mean", command=COMMAND)
+    other_mean = average([other, other], tmp_path / "other-mean", command=[*name, "of one"])
+    nested = average([mean, other_mean], tmp_path / "nested", command=[*name, "of means"])
+    bundle = export_folder(nested, tmp_path / "bundle")
+    card = (bundle / "README.md").read_text(encoding="utf-8")
+    assert "the mean of 2 trainings" in card
+    made = card[card.index("## Made by") :]
+    assert made.count("rasd train configs/arabert.yaml") == 1  # the command of both
+    assert made.count("rasd average") == 3
+    assert made.index("of one") < made.index("of means")
 
 
 def _settings(folder, **values):

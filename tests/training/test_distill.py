@@ -259,7 +259,7 @@ def test_a_teacher_of_other_labels_is_refused(make_bundle, scheme, settings, tmp
 
 
 def test_unlabelled_files_without_a_teacher_are_refused(settings):
-    with pytest.raises(InputError, match="nobody labels them: name distill.teachers"):
+    with pytest.raises(InputError, match=r"nobody labels them: name distill\.teachers"):
         load_config(CONFIG, settings())
 
 

@@ -89,6 +89,7 @@ def test_an_input_of_the_mean_is_not_its_output(tiny_run, tmp_path, capsys):
     ("there", "says"),
     [
         ("bundle/bundle.json", "has been trained already"),
+        ("checkpoint/checkpoint.json", "has been trained already"),
         ("bundle/thesis.docx", "something else is there already"),
         ("checkpoint/thesis.docx", "something else is there already"),
         ("", "is a file"),
