@@ -1,0 +1,338 @@
+"""Which training recipe pays: several seeds of each, on a part of the sentences, few layers.
+
+    python benchmarks/recipes.py --train data/authored.jsonl FILE --dev FILE --out recipes.jsonl
+
+A whole training takes an hour, so each recipe is tried in small, beside the plain one, which all
+others change in one point. What has been measured stands in --out, one training a line, and is not
+done again; without names every recipe is tried.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.metrics import f1_score
+from torch import Tensor
+from torch.nn import functional
+from transformers import set_seed
+from transformers.utils import logging
+
+from serving.classifier import softmax
+from serving.labels import LabelScheme
+from serving.normalize import NORMALIZERS
+from serving.onnx_model import TokenIds, load_tokenizer, tokenize
+from training.batches import Collator, to_examples
+from training.calibration import fit_calibration
+from training.config import TrainConfig, load_config
+from training.distill import keep_layers
+from training.labelled import LabelledSentence
+from training.model import SentenceClassifier, load_encoder
+from training.optimisation import WeightAverage
+from training.splits import read_sides
+from training.trainer import SentenceTrainer, training_arguments
+
+ROOT = Path(__file__).parents[1]
+CONFIG = ROOT / "configs" / "compact.yaml"
+# Every recipe's: so few steps need a high rate.
+COMMON = ("distill.layers=[0, 4, 8]", "optimisation.epochs=3", "optimisation.learning_rate=3e-4")
+# Of the sentences one in this many, drawn by their text.
+PART = 6
+COLUMNS = ("macro_f1", "accuracy", "nll", "average_macro_f1", "average_nll")
+
+Loss = Tensor | tuple[Tensor, dict[str, Tensor]]
+Figures = dict[str, float]
+
+
+class RDrop(SentenceTrainer):
+    """Every batch twice, with the divergence of its two answers in the loss (Liang et al. 2021)."""
+
+    alpha = 1.0
+
+    def compute_loss(
+        self, model: torch.nn.Module, inputs: dict[str, Tensor], *options: Any, **more: Any
+    ) -> Loss:
+        """Return the mean of two passes' losses and `alpha` times their divergence."""
+        if not model.training:
+            return super().compute_loss(model, inputs, *options, **more)
+        losses, answers = [], []
+        for _ in range(2):
+            loss, outputs = super().compute_loss(model, inputs, return_outputs=True)
+            losses.append(loss)
+            answers.append(outputs["logits"].log_softmax(-1))
+        one, other = answers
+        apart = sum(
+            functional.kl_div(p, q, log_target=True, reduction="none").sum(-1)
+            for p, q in ((one, other), (other, one))
+        )
+        return sum(losses) / 2 + self.alpha * (apart / 2 * inputs["weights"]).mean()
+
+
+class Adversarial(SentenceTrainer):
+    """A second pass with word vectors moved up the gradient (Miyato, Dai and Goodfellow 2017)."""
+
+    distance = 0.5
+
+    def training_step(
+        self, model: torch.nn.Module, inputs: dict[str, Tensor], *options: Any
+    ) -> Tensor:
+        """Leave the mean of the gradients where the weights are and where it hurts most."""
+        vectors = model.encoder.get_input_embeddings().weight
+        loss = super().training_step(model, inputs, *options)
+        step = self.distance * vectors.grad / (vectors.grad.norm() + 1e-12)
+        vectors.data.add_(step)
+        super().training_step(model, inputs, *options)
+        vectors.data.sub_(step)
+        for parameter in model.parameters():
+            if parameter.grad is not None:
+                parameter.grad.div_(2)
+        return loss
+
+
+class LogitAdjustment(SentenceTrainer):
+    """The loss of logits to which the labels' logarithmic shares are added (Menon et al. 2021)."""
+
+    def compute_loss(
+        self, model: torch.nn.Module, inputs: dict[str, Tensor], *options: Any, **more: Any
+    ) -> Loss:
+        """Return the cross-entropy of the adjusted logits."""
+        if not model.training:
+            return super().compute_loss(model, inputs, *options, **more)
+        counts = np.bincount(self.train_dataset["label"])
+        prior = torch.tensor(np.log(counts / counts.sum()), dtype=torch.float32)
+        logits = model(inputs["input_ids"], inputs["attention_mask"]).float() + prior
+        losses = functional.cross_entropy(logits, inputs["labels"], reduction="none")
+        return (losses * inputs["weights"]).mean()
+
+
+class MultiSampleDropout(SentenceTrainer):
+    """The mean loss of several dropout masks before the head (Inoue 2019)."""
+
+    samples, dropout = 5, 0.3
+
+    def compute_loss(
+        self, model: torch.nn.Module, inputs: dict[str, Tensor], *options: Any, **more: Any
+    ) -> Loss:
+        """Return the mean of the samples' cross-entropies."""
+        if not model.training:
+            return super().compute_loss(model, inputs, *options, **more)
+        ids, mask = inputs["input_ids"], inputs["attention_mask"]
+        hidden = model.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        pooled = model._pool(hidden.float(), mask)
+        losses = [
+            functional.cross_entropy(
+                model.head(functional.dropout(pooled, self.dropout)),
+                inputs["labels"],
+                reduction="none",
+            )
+            for _ in range(self.samples)
+        ]
+        return (sum(losses) / self.samples * inputs["weights"]).mean()
+
+
+class LastLayers(SentenceClassifier):
+    """The mean of the last four layers' token vectors in place of the last's.
+
+    Of three layers that is all of them and the embeddings.
+    """
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return logits (batch, labels) for token ids and mask (batch, tokens)."""
+        output = self.encoder(
+            input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True
+        )
+        hidden = torch.stack([layer.float() for layer in output.hidden_states[-4:]]).mean(0)
+        logits: Tensor = self.head(self.dropout(self._pool(hidden, attention_mask)))
+        return logits
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What differs from the plain recipe: settings, the loss or the model, or what is learned.
+
+    `soften` has sentences marked `sure: false` learn their label by 0.7 and all labels alike by
+    0.3; `authored_first` goes through the first file alone before the others.
+    """
+
+    settings: tuple[str, ...] = ()
+    trainer: type[SentenceTrainer] = SentenceTrainer
+    model: type[SentenceClassifier] = SentenceClassifier
+    soften: bool = False
+    authored_first: bool = False
+
+
+def setting(*values: str) -> Recipe:
+    """Return the recipe that differs in these settings alone."""
+    return Recipe(values)
+
+
+EQUAL = "optimisation.class_weight_power=0.0"
+RECIPES = {
+    "plain": Recipe(),
+    "layer decay 0.7": setting("optimisation.layer_decay=0.7"),
+    "R-Drop": Recipe(trainer=RDrop),
+    "last four layers": Recipe(model=LastLayers),
+    "multi-sample dropout": Recipe(trainer=MultiSampleDropout),
+    "logit adjustment": Recipe((EQUAL,), LogitAdjustment),
+    "adversarial": Recipe(trainer=Adversarial),
+    "authored first": Recipe(authored_first=True),
+    "attention pooling": setting("model.pooling=attention"),
+    "cls pooling": setting("model.pooling=cls"),
+    "no class weights": setting(EQUAL),
+    "unsure softened": Recipe(("data.unsure_weight=1.0", "distill.share=0.3"), soften=True),
+    "unsure like sure": setting("data.unsure_weight=1.0"),
+    "learning rate 1.5e-4": setting("optimisation.learning_rate=1.5e-4"),
+    "learning rate 6e-4": setting("optimisation.learning_rate=6e-4"),
+    "arabert normaliser": setting("normalizer=arabert"),
+    "two epochs": setting("optimisation.epochs=2"),
+    "four epochs": setting("optimisation.epochs=4"),
+}
+
+
+def main() -> None:
+    """Measure what has not been measured yet, then print one table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="recipe", help=", ".join(RECIPES))
+    parser.add_argument("--train", type=Path, nargs="+", required=True, metavar="FILE")
+    parser.add_argument("--dev", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], metavar="SEED")
+    options = parser.parse_args()
+    names = options.names or list(RECIPES)
+    if unknown := set(names) - set(RECIPES):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(RECIPES)}")
+
+    done = {(row["recipe"], row["seed"]) for row in read(options.out)}
+    todo = [(name, seed) for name in names for seed in options.seeds if (name, seed) not in done]
+    # One thread a training: two trainings on two cores are done sooner than one after the other.
+    with ProcessPoolExecutor(os.cpu_count(), max_tasks_per_child=1) as pool:
+        files = (options.train, options.dev)
+        running = [pool.submit(measure, name, seed, *files) for name, seed in todo]
+        for finished in as_completed(running):
+            row = finished.result()
+            with options.out.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(row) + "\n")
+            print(*row.values(), sep="  ", flush=True)
+    show(read(options.out), names)
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Return the trainings that have been measured."""
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def measure(name: str, seed: int, train: list[Path], dev: Path) -> dict[str, Any]:
+    """Train once and return figures of the last step and of the mean of the last steps' weights."""
+    torch.set_num_threads(1)
+    logging.disable_progress_bar()
+    recipe = RECIPES[name]
+    data = (f"data.train={json.dumps(list(map(str, train)))}", f'data.dev=["{dev}"]')
+    config = load_config(CONFIG, [*data, *COMMON, *recipe.settings])
+    scheme = LabelScheme.read(config.labels)
+    sides = read_sides(config, scheme, NORMALIZERS[config.normalizer].apply)
+    sentences = [item for item in sides.train if drawn(item.text)]
+    encoder = load_encoder(config.encoder_to_load(), dropout=config.model.encoder_dropout)
+    keep_layers(encoder, config.distill.layers)
+    set_seed(seed)  # for the head
+    model = recipe.model(
+        encoder,
+        labels=len(scheme.names),
+        pooling=config.model.pooling,
+        dropout=config.model.dropout,
+    )
+    stages = [sentences]
+    if recipe.authored_first:
+        first = {line["text"] for line in read(train[0])}
+        stages = [[s for s in sentences if (s.text in first) == now] for now in (True, False)]
+    for stage in stages:
+        trainer, average = fit(model, stage, sides.dev, config, recipe=recipe, seed=seed)
+    row: dict[str, Any] = {"recipe": name, "seed": seed} | judge(trainer)
+    assert average.weights is not None
+    model.load_state_dict(average.weights)
+    return row | {f"average_{key}": value for key, value in judge(trainer).items()}
+
+
+def drawn(text: str) -> bool:
+    """Tell whether a sentence is in the part that is trained on."""
+    return int(hashlib.sha256(text.encode()).hexdigest(), 16) % PART == 0
+
+
+def fit(
+    model: SentenceClassifier,
+    sentences: Sequence[LabelledSentence],
+    dev: Sequence[LabelledSentence],
+    config: TrainConfig,
+    *,
+    recipe: Recipe,
+    seed: int,
+) -> tuple[SentenceTrainer, WeightAverage]:
+    """Train `model` as `rasd train` does, without its checkpoints."""
+    names = LabelScheme.read(config.labels).names
+    normalize = NORMALIZERS[config.normalizer].apply
+    tokenizer = load_tokenizer(
+        Path(config.encoder_to_load()) / "tokenizer.json", max_length=config.max_length
+    )
+
+    def tokens(side: Sequence[LabelledSentence]) -> list[TokenIds]:
+        return tokenize(tokenizer, [normalize(sentence.text) for sentence in side])
+
+    teacher = None
+    if recipe.soften:
+        teacher = np.full((len(sentences), len(names)), 1 / len(names), np.float32)
+        for row, sentence in zip(teacher, sentences, strict=True):
+            if sentence.sure:
+                row[:] = np.eye(len(names))[names.index(sentence.label)]
+    average = WeightAverage(config.optimisation.average_last)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = recipe.trainer(
+            model,
+            replace(
+                training_arguments(config, seed, Path(folder), progress=False), eval_strategy="no"
+            ),
+            config=config,
+            callbacks=[average],
+            train_dataset=to_examples(sentences, tokens(sentences), config, names, teacher),
+            eval_dataset=to_examples(dev, tokens(dev), config, names),
+            data_collator=Collator(int(model.encoder.config.pad_token_id)),
+        )
+        trainer.train()
+    return trainer, average
+
+
+def judge(trainer: SentenceTrainer) -> Figures:
+    """Return macro-F1, accuracy and the calibrated NLL of the trainer's model as it is now."""
+    outcome = trainer.predict(trainer.eval_dataset)
+    logits, labels = outcome.predictions, outcome.label_ids
+    probabilities: NDArray[np.float32] = softmax(logits, *fit_calibration(logits, labels))
+    best = logits.argmax(axis=1)
+    return {
+        "macro_f1": float(f1_score(labels, best, average="macro")),
+        "accuracy": float((best == labels).mean()),
+        "nll": float(-np.log(probabilities[np.arange(len(labels)), labels]).mean()),
+    }
+
+
+def show(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
+    """Print a Markdown table: mean and standard deviation over the seeds, best macro-F1 first."""
+    print(f"\n| recipe | seeds | {' | '.join(COLUMNS)} |")
+    print("| --- | ---: |" + " ---: |" * len(COLUMNS))
+    found = {name: [row for row in rows if row["recipe"] == name] for name in names}
+    for name in sorted(found, key=lambda name: -np.mean([row["macro_f1"] for row in found[name]])):
+        cells = [np.array([row[column] for row in found[name]]) for column in COLUMNS]
+        texts = (f"{cell.mean():.3f} ± {cell.std(ddof=1):.3f}" for cell in cells)
+        print(f"| {name} | {len(found[name])} | {' | '.join(texts)} |")
+
+
+if __name__ == "__main__":
+    main()
