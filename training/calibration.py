@@ -17,16 +17,18 @@ POWERS = (0.5, 4.0)
 """The range in which a power is looked for."""
 
 
-def fit_temperature(logits: FloatArray, labels: IntArray) -> float:
+def fit_temperature(
+    logits: FloatArray, labels: IntArray, bounds: tuple[float, float] = TEMPERATURES
+) -> float:
     """Return the temperature that gives labels (n,) the greatest likelihood under logits (n, k).
 
     Guo et al. 2017: one number divides every logit, so no label changes. The negative
     log-likelihood is convex in 1/T: its slope there has one change of sign, which bisection over
-    log T finds. The result lies within TEMPERATURES.
+    log T finds. The result lies within `bounds`.
     """
     exact = logits.astype(np.float64)
     true_logits = exact[np.arange(len(labels)), labels]
-    low, high = (math.log(bound) for bound in TEMPERATURES)
+    low, high = (math.log(bound) for bound in bounds)
     for _ in range(50):
         middle = (low + high) / 2
         scaled = exact / math.exp(middle)
@@ -48,12 +50,13 @@ def fit_calibration(logits: FloatArray, labels: IntArray) -> tuple[float, float]
     -gap ** power; the power is looked for within POWERS.
     """
     gaps = logits.max(axis=1, keepdims=True).astype(np.float64) - logits
-    # In units of the mean gap, so that no power leaves the range of temperatures.
+    # In units of the mean gap, in which the temperature is looked for within TEMPERATURES.
     unit = float(gaps.mean()) or 1.0
 
     def temperature(power: float) -> float:
-        found: float = fit_temperature(-((gaps / unit) ** power), labels) ** (1 / power)
-        return unit * found
+        low, high = (bound**power for bound in TEMPERATURES)
+        found = fit_temperature(-((gaps / unit) ** power), labels, (low, high))
+        return unit * float(found ** (1 / power))
 
     def loss(log_power: float) -> float:
         power = math.exp(log_power)

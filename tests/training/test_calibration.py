@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from serving.classifier import softmax
@@ -78,6 +78,7 @@ def test_full_coverage_never_abstains():
     assert fit_threshold(np.array([[0.9, 0.1], [0.6, 0.4]]), 1.0) == 0
 
 
+@example(power=2.5, temperature=0.5, seed=1)
 @given(power=st.floats(0.7, 2.5), temperature=st.floats(0.5, 4), seed=st.integers(0, 1000))
 @settings(max_examples=15, deadline=None)
 def test_a_power_that_sharpens_plain_cases_is_found(power, temperature, seed):
