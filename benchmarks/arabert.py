@@ -27,15 +27,15 @@ from transformers import (
 )
 
 from serving.classifier import Classifier
-from serving.cpu import available_cores, cpu_flags
 from serving.labels import LabelScheme
-from serving.normalize import NORMALIZERS
+from serving.machine import available_cores, cpu_flags
 from serving.onnx_model import OnnxModel, load_tokenizer, tokenize
-from training.checkpoint import CheckpointSettings, save_checkpoint
+from serving.text.normalize import NORMALIZERS
 from training.environment import environment
-from training.export import export_bundle
-from training.labelled import LabelledSentence, fingerprint, read_labelled
-from training.model import SentenceClassifier
+from training.export.run import export_bundle
+from training.labelled.reading import LabelledSentence, fingerprint, read_labelled
+from training.model.checkpoint import CheckpointSettings, save_checkpoint
+from training.model.classifier import SentenceClassifier
 
 ROOT = Path(__file__).parent.parent
 SCHEME = LabelScheme.read(ROOT / "configs" / "labels.yaml")

@@ -20,9 +20,9 @@ import plain
 
 from serving.bundle import Bundle, shipped_model
 from serving.classifier import Classifier
-from serving.cpu import available_cores, cpu_flags
-from serving.normalize import NORMALIZERS
+from serving.machine import available_cores, cpu_flags
 from serving.onnx_model import load_tokenizer, tokenize
+from serving.text.normalize import NORMALIZERS
 
 ROOT = Path(__file__).parent.parent
 ROUNDS = 3

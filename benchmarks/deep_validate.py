@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from serving.labels import LabelScheme
-from serving.normalize import NORMALIZERS
-from training.confident import suspects
-from training.deep import embed, label_probabilities
-from training.labelled import read_labelled
-from training.neighbours import groups, near_identical
-from training.splits import leak_key
+from serving.text.normalize import NORMALIZERS
+from training.labelled.reading import read_labelled
+from training.labelled.splits import leak_key
+from training.validate.confident_learning import suspects
+from training.validate.near_duplicates import groups, near_identical
+from training.validate.suspects import embed, label_probabilities
 
 ROOT = Path(__file__).parents[1]
 NORMALIZE = NORMALIZERS["light"].apply

@@ -19,9 +19,9 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from training.model import SentenceClassifier, empty_encoder
-from training.onnx_export import export_onnx
-from training.quantize import quantize_int8
+from training.export.int8 import quantize_int8
+from training.export.onnx_graph import export_onnx
+from training.model.classifier import SentenceClassifier, empty_encoder
 
 PIECES = 64_000
 LABELS = 5

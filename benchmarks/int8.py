@@ -26,14 +26,14 @@ import plain
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from serving.cpu import available_cores, cpu_flags
 from serving.labels import LabelScheme
-from serving.normalize import NORMALIZERS
+from serving.machine import available_cores, cpu_flags
 from serving.onnx_model import load_tokenizer, tokenize
-from training.checkpoint import load_checkpoint
-from training.labelled import read_labelled
-from training.model import SentenceClassifier, load_encoder
-from training.onnx_export import OPSET
+from serving.text.normalize import NORMALIZERS
+from training.export.onnx_graph import OPSET
+from training.labelled.reading import read_labelled
+from training.model.checkpoint import load_checkpoint
+from training.model.classifier import SentenceClassifier, load_encoder
 
 ROOT = Path(__file__).parent.parent
 SHAPES = ((1, 32), (8, 32), (16, 48), (32, 64))  # sentences, tokens

@@ -13,7 +13,7 @@ from arabert.preprocess import ArabertPreprocessor
 from rich.console import Console
 from rich.table import Table
 
-from serving.normalize import NORMALIZERS
+from serving.text.normalize import NORMALIZERS
 
 AUTHORED = Path(__file__).parents[1] / "data" / "authored.jsonl"
 WORDS, SENTENCES, ROUNDS = 20, 3000, 7

@@ -29,17 +29,17 @@ from transformers.utils import logging
 
 from serving.classifier import softmax
 from serving.labels import LabelScheme
-from serving.normalize import NORMALIZERS
 from serving.onnx_model import TokenIds, load_tokenizer, tokenize
-from training.batches import Collator, to_examples
-from training.calibration import fit_calibration
+from serving.text.normalize import NORMALIZERS
 from training.config import TrainConfig, load_config
-from training.distill import keep_layers
-from training.labelled import LabelledSentence
-from training.model import SentenceClassifier, load_encoder
-from training.optimisation import WeightAverage
-from training.splits import read_sides
-from training.trainer import SentenceTrainer, training_arguments
+from training.evaluate.calibration import fit_calibration
+from training.labelled.reading import LabelledSentence
+from training.labelled.splits import read_sides
+from training.model.classifier import SentenceClassifier, load_encoder
+from training.train.batches import Collator, to_examples
+from training.train.optimisation import WeightAverage
+from training.train.teachers import keep_layers
+from training.train.trainer import SentenceTrainer, training_arguments
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "configs" / "compact.yaml"

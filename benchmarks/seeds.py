@@ -15,16 +15,16 @@ from sklearn.model_selection import StratifiedKFold
 
 from serving.classifier import Classifier, softmax
 from serving.labels import LabelScheme
-from serving.normalize import NORMALIZERS
-from training.calibration import fit_calibration
-from training.labelled import LabelledSentence, read_labelled
-from training.measure import Answers, answer
-from training.metrics import (
+from serving.text.normalize import NORMALIZERS
+from training.evaluate.calibration import fit_calibration
+from training.evaluate.measure import Answers, answer
+from training.evaluate.metrics import (
     classification_metrics,
     coverage_accuracy,
     expected_calibration_error,
     reliability,
 )
+from training.labelled.reading import LabelledSentence, read_labelled
 
 COLUMNS = ("macro-F1", "accuracy", "NLL", "80 % most certain", "ECE", "ECE, other fifths")
 SPREAD = "standard deviation"

@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from serving.sentences import split_sentences
+from serving.text.sentences import split_sentences
 
 try:
     import pysbd

@@ -20,7 +20,7 @@ from pathlib import Path
 import clients
 
 from serving.classifier import Classifier
-from serving.cpu import available_cores, cpu_flags
+from serving.machine import available_cores, cpu_flags
 
 ROOT = Path(__file__).parent.parent
 RASD = Path(sys.executable).with_name("rasd")

@@ -13,10 +13,10 @@ from pathlib import Path
 from sklearn.metrics import accuracy_score, classification_report, f1_score
 
 from serving.labels import LabelScheme
-from serving.normalize import NORMALIZERS
-from training.labelled import LabelledSentence, read_labelled
-from training.linear import fit_linear
-from training.splits import drop_leaks
+from serving.text.normalize import NORMALIZERS
+from training.labelled.reading import LabelledSentence, read_labelled
+from training.labelled.splits import drop_leaks
+from training.train.linear import fit_linear
 
 SCHEME = LabelScheme.read(Path(__file__).parents[1] / "configs" / "labels.yaml")
 NORMALIZE = NORMALIZERS["light"].apply

@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from serving.arithmetic import Arithmetic
 from serving.errors import InputError
 from serving.labels import LabelScheme
-from serving.normalize import NORMALIZERS
+from serving.machine import Arithmetic
+from serving.text.normalize import NORMALIZERS
 
 _SHIPPED = Path(__file__).parent / "models"
 MANIFEST = "bundle.json"

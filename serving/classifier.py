@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from serving.arithmetic import Arithmetic
 from serving.bundle import Bundle, shipped_model
 from serving.errors import InputError
-from serving.normalize import NORMALIZERS
+from serving.machine import Arithmetic
 from serving.onnx_model import FloatArray, OnnxModel, load_tokenizer, tokenize
 from serving.records import Prediction, Refusal
+from serving.text.normalize import NORMALIZERS
 
 # int8 products differ a little between processors with and without VNNI instructions; a graph or
 # tokenizer that is not the one of the bundle differs by far more. Where the instructions and

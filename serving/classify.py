@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -14,12 +13,12 @@ from typing import BinaryIO
 from serving.atomic import atomic_file
 from serving.classifier import Classifier
 from serving.errors import InputError, RasdError
+from serving.files.documents import DocumentStream, ReadOptions, Source, Unit, find_sources
+from serving.files.writers import Record, csv_lines, json_lines
 from serving.labels import LabelScheme
 from serving.progress import SentenceProgress
-from serving.readers import DocumentStream, ReadOptions, Source, Unit, find_sources
 from serving.records import Document, Sentence, sentence_record
-from serving.sentences import split_sentences
-from serving.writers import Record, csv_lines, json_lines
+from serving.text.sentences import split_sentences
 
 # Sentences that are classified together: enough to sort them by length, few enough to hold.
 CHUNK = 512
@@ -150,10 +149,11 @@ def _lines(
     if form == "csv":
         # A file may be opened with Excel, which needs the mark; what reads a pipe stumbles on it.
         return csv_lines(records, byte_order_mark=output is not None)
-    lines: Iterator[bytes] = import_module("serving.table").table_lines(
+    from serving.files.table import table_lines
+
+    return table_lines(
         records,
         scheme,
         by_document=unit == "document",
         terminal=output is None and sys.stdout.isatty(),
     )
-    return lines

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from importlib.metadata import entry_points, version
 from typing import Any, NoReturn
 
-from serving.errors import RasdError
-from serving.problems import did_you_mean
+from serving.errors import RasdError, did_you_mean
 
 
 class _Parser(argparse.ArgumentParser):

@@ -3,7 +3,6 @@
 import argparse
 import signal
 import sys
-from importlib import import_module
 from pathlib import Path
 
 CLASSIFY = """\
@@ -135,15 +134,21 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def _classify(options: argparse.Namespace) -> int:
     # As Ctrl+C does, SIGTERM leaves no temporary file behind.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    return int(import_module("serving.classify").run(options))
+    from serving.classify import run
+
+    return run(options)
 
 
 def _serve(options: argparse.Namespace) -> int:
-    return int(import_module("serving.service.command").run(options))
+    from serving.service.command import run
+
+    return run(options)
 
 
 def _export_feedback(options: argparse.Namespace) -> int:
-    return int(import_module("serving.feedback.command").export(options))
+    from serving.service.feedback_export import export
+
+    return export(options)
 
 
 def _output(text: str) -> Path | None:

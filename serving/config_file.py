@@ -8,8 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from serving.errors import InputError
-from serving.problems import Problem, did_you_mean, refusal
+from serving.errors import InputError, Problem, did_you_mean, refusal
 
 Key = tuple[str, ...]
 

@@ -1,4 +1,10 @@
-"""The two ways a command may fail, each with its exit code."""
+"""How a command fails: one error, or every problem of a file that a person wrote."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+SHOWN = 20
 
 
 class RasdError(Exception):
@@ -21,3 +27,43 @@ class InputError(RasdError):
         super().__init__(f"{problem}\n{remedy}")
         self.problem = problem
         self.remedy = remedy
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing to mend: where it stands, what it is and what would be right.
+
+    A warning is told, but does not stop the work.
+    """
+
+    where: str
+    what: str
+    remedy: str
+    warning: bool = False
+
+    def __str__(self) -> str:
+        """Return the place and the problem, without the remedy."""
+        return f"{self.where}: {self.what}"
+
+
+def refusal(problems: Sequence[Problem]) -> InputError:
+    """Return the error for one or more problems: two lines for one, a list for several.
+
+    A person mends a file in one go, so the list holds up to 20 problems and counts the rest.
+    """
+    if len(problems) == 1:
+        return InputError(str(problems[0]), problems[0].remedy)
+    lines = [f"{problem}. {problem.remedy}" for problem in problems[:SHOWN]]
+    if len(problems) > SHOWN:
+        lines.append(f"and {len(problems) - SHOWN:,} more")
+    return InputError(
+        "\n".join(lines),
+        f"{len(problems):,} problems; mend them and run again.",
+    )
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """Return " Did you mean …?" with the choice nearest to `word`, or nothing if none is near."""
+    lowered = {choice.lower(): choice for choice in choices}
+    near = difflib.get_close_matches(word.strip().lower(), lowered, n=1)
+    return f" Did you mean {lowered[near[0]]}?" if near else ""

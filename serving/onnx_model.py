@@ -10,7 +10,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from serving.cpu import available_cores
+from serving.machine import available_cores
 
 FloatArray = NDArray[np.float32]
 

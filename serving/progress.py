@@ -1,6 +1,5 @@
 """A progress bar on the terminal for runs that take long enough to wonder about."""
 
-from importlib import import_module
 from threading import Timer
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -55,13 +54,21 @@ class SentenceProgress:
 
     def _show(self) -> None:
         # Short runs need not pay for the import of rich.
-        rich = import_module("rich.progress")
-        bar: Progress = rich.Progress(
-            rich.TextColumn("{task.fields[sentences]:,} sentences"),
-            rich.BarColumn(),
-            rich.TaskProgressColumn(),
-            rich.TimeRemainingColumn(),
-            console=import_module("rich.console").Console(stderr=True),
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            Progress,
+            TaskProgressColumn,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        bar = Progress(
+            TextColumn("{task.fields[sentences]:,} sentences"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
             transient=True,
         )
         bar.add_task("", total=self._total, completed=int(self._bytes), sentences=self.sentences)

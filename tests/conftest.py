@@ -52,7 +52,7 @@ def tiny_encoder(authored, tmp_path_factory) -> Path:
 def tiny_run(authored, tiny_encoder, tmp_path_factory) -> Path:
     """What one short `rasd train` leaves: `bundle/` and `checkpoint/`, with poor labels."""
     from training.config import load_config
-    from training.pipeline import train
+    from training.train.run import train
 
     folder = tmp_path_factory.mktemp("run")
     labelled = folder / "labelled.jsonl"

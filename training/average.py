@@ -17,8 +17,10 @@ from transformers import AutoTokenizer
 from serving.atomic import atomic_folder, check_place
 from serving.bundle import sha256
 from serving.errors import InputError
-from serving.normalize import NORMALIZERS
-from training.checkpoint import (
+from serving.text.normalize import NORMALIZERS
+from training.environment import environment
+from training.labelled.reading import read_labelled
+from training.model.checkpoint import (
     HELD_OUT,
     SETTINGS,
     WEIGHTS,
@@ -27,8 +29,6 @@ from training.checkpoint import (
     save_checkpoint,
     trainings,
 )
-from training.environment import environment
-from training.labelled import read_labelled
 
 
 def average(folders: Sequence[Path], out: Path, *, command: Sequence[str]) -> Path:

@@ -3,9 +3,9 @@
 import argparse
 import os
 import sys
-from importlib import import_module
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from serving.errors import InputError
 
@@ -139,59 +139,77 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _train(options: argparse.Namespace) -> int:
-    config = _module("config").load_config(options.config, options.set)
-    command = ["rasd", *sys.argv[1:]]
-    out = options.out or config.output
-    bundle = _module("pipeline").train(config, out, command=command)
+    from training.config import load_config
+
+    config = load_config(options.config, options.set)
+    with _training_extra():
+        from training.train.run import train
+
+        bundle = train(config, options.out or config.output, command=["rasd", *sys.argv[1:]])
     if os.environ.get("RANK", "0") == "0":  # of several processes under a launcher, one speaks
         sys.stdout.write(f"{bundle}\n")
     return 0
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    _module("evaluate").evaluate(
-        options.model, options.labelled, options.out, compare=options.compare
-    )
+    with _training_extra():
+        from training.evaluate.run import evaluate
+
+        evaluate(options.model, options.labelled, options.out, compare=options.compare)
     return 0
 
 
 def _export(options: argparse.Namespace) -> int:
-    sys.stdout.write(f"{_module('export').export_folder(options.checkpoint, options.out)}\n")
+    with _training_extra():
+        from training.export.run import export_folder
+
+        sys.stdout.write(f"{export_folder(options.checkpoint, options.out)}\n")
     return 0
 
 
 def _average(options: argparse.Namespace) -> int:
-    command = ["rasd", *sys.argv[1:]]
-    out = _module("average").average(options.checkpoints, options.out, command=command)
+    with _training_extra():
+        from training.average import average
+
+        out = average(options.checkpoints, options.out, command=["rasd", *sys.argv[1:]])
     sys.stdout.write(f"{out}\n")
     return 0
 
 
 def _trim(options: argparse.Namespace) -> int:
-    _module("trim").trim(
-        options.encoder,
-        options.text,
-        options.out,
-        normalizer=options.normalizer,
-        text_field=options.text_field,
-    )
+    with _training_extra():
+        from training.trim.run import trim
+
+        trim(
+            options.encoder,
+            options.text,
+            options.out,
+            normalizer=options.normalizer,
+            text_field=options.text_field,
+        )
     return 0
 
 
 def _validate(options: argparse.Namespace) -> int:
-    if options.deep:
-        scheme = _module("validate").label_scheme(options.labels)
-        _module("deep").validate_deep(options.files, scheme, options.out, options.encoder)
-        return 0
-    if options.out or options.encoder:
+    if not options.deep and (options.out or options.encoder):
         raise InputError("validate: -o and --encoder go with --deep", "Add --deep.")
-    return int(_module("validate").validate(options.files, options.labels))
+    with _training_extra():
+        from training.validate.run import label_scheme, validate
+
+        if not options.deep:
+            return validate(options.files, options.labels)
+        from training.validate.suspects import validate_deep
+
+        scheme = label_scheme(options.labels)
+        validate_deep(options.files, scheme, options.out, options.encoder)
+    return 0
 
 
-def _module(name: str) -> Any:
-    """Import a module of this room, which needs packages that serving does without."""
+@contextmanager
+def _training_extra() -> Iterator[None]:
+    """Say what to install when a package that serving does without is missing."""
     try:
-        return import_module(f"training.{name}")
+        yield
     except ModuleNotFoundError as error:
         raise InputError(
             f"this command needs the package {error.name}, which is not installed",

@@ -1,14 +1,24 @@
 """The training configuration: a YAML file, checked whole before anything is loaded or written."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import yaml
 from pydantic import Field, ValidationInfo, field_validator
 
 from serving.config_file import Key, Section, checked, read_yaml
 from serving.errors import InputError
-from training.config_values import merged, parse_override, resolve_paths
+
+_PATHS: tuple[Key, ...] = (
+    ("labels",),
+    ("output",),
+    ("data", "train"),
+    ("data", "dev"),
+    ("distill", "teachers"),
+    ("distill", "unlabelled"),
+)
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
@@ -198,14 +208,55 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     Raises InputError with every problem, each with its line.
     """
     values, lines = read_yaml(path, example="configs/compact.yaml")
-    resolve_paths(values, path.parent)
+    _resolve_paths(values, path.parent)
     values.setdefault("output", Path("runs") / path.stem)
     given: dict[Key, str] = {}
     for override in overrides:
-        key, value = parse_override(override)
+        key, value = _parse_override(override)
         given[key] = f"--set {override}"
         for name in reversed(key):
             value = {name: value}
-        resolve_paths(value, Path())
-        values = merged(values, value)
+        _resolve_paths(value, Path())
+        values = _merged(values, value)
     return checked(TrainConfig, values, path=path, lines=lines, given=given)
+
+
+def _parse_override(override: str) -> tuple[Key, Any]:
+    """Return the key and the value of `key=value`; raise InputError if it is not of that form."""
+    key, equals, value = override.partition("=")
+    problem, remedy = f"--set {override}", "Write it as --set data.conflicts=majority."
+    if not equals or not all(key.split(".")):
+        raise InputError(f"{problem}: not of the form key=value", remedy)
+    try:
+        return tuple(key.split(".")), yaml.safe_load(value)
+    except (yaml.YAMLError, ValueError) as error:
+        raise InputError(f"{problem}: the value is not YAML", remedy) from error
+
+
+def _merged(values: Any, other: Any) -> Any:
+    """Return `values` with those of `other` in their place, group by group."""
+    if not isinstance(values, dict) or not isinstance(other, dict):
+        return other
+    return values | {key: _merged(values.get(key), value) for key, value in other.items()}
+
+
+def _resolve_paths(values: dict[str, Any], base: Path) -> None:
+    """Turn the paths in `values` into Path objects relative to `base`, in place."""
+    for *groups, name in _PATHS:
+        group: Any = values
+        for part in groups:
+            group = group.get(part) if isinstance(group, dict) else None
+        if isinstance(group, dict) and name in group:
+            group[name] = _under(base, group[name])
+    encoder = values.get("encoder")
+    # What could be either is a folder if there is one, as everywhere in transformers.
+    if isinstance(encoder, str) and (
+        encoder.startswith((".", "/", "~")) or (encoder and (base / encoder).is_dir())
+    ):
+        values["encoder"] = _under(base, encoder)
+
+
+def _under(base: Path, value: Any) -> Any:
+    if isinstance(value, str):
+        return Path(os.path.normpath(base / Path(value).expanduser()))
+    return [_under(base, item) for item in value] if isinstance(value, list) else value

@@ -4,7 +4,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from serving.cpu import available_cores, cpu_flags
+from serving.machine import available_cores, cpu_flags
 
 PACKAGES = ("rasd", "numpy", "onnxruntime", "tokenizers", "torch", "transformers", "datasets")
 

@@ -19,18 +19,18 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 from serving.errors import RasdError
-from serving.service.api import LabelAPI
 from serving.service.config import ServeConfig
 from serving.service.docs import add_docs
+from serving.service.follower import Follower
+from serving.service.header_timeout import guarded_protocol
+from serving.service.http_problems import ProblemError, problem_response
 from serving.service.keys import Keyring, RateLimit
+from serving.service.litserve_api import LabelAPI
 from serving.service.metrics import Metrics, State
 from serving.service.middleware import Gate, Intake, Observe
 from serving.service.pool import Pool
-from serving.service.problem_details import ProblemError, problem_response
-from serving.service.protocol import guarded_protocol
-from serving.service.registry import Follower
 from serving.service.routes import SCORING, scoring_router, status_router
-from serving.service.worker import WorkerOptions
+from serving.service.worker_process import WorkerOptions
 
 if TYPE_CHECKING:
     from serving.feedback import FeedbackStore
@@ -89,7 +89,7 @@ class Service(LitServer):  # type: ignore[misc]
             status_router(self.pool, self.metrics, self.config.limits),
         ]
         if self.store:
-            from serving.feedback import router as feedback_router
+            from serving.service.feedback_routes import router as feedback_router
 
             routers.append(feedback_router(self.store, lambda: self.pool.manifest.scheme.names))
         for router in routers:

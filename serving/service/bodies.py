@@ -7,7 +7,7 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
-from serving.service.problem_details import ProblemError
+from serving.service.http_problems import ProblemError
 
 MAX_KEYS = 100
 SHOWN = 20

@@ -4,17 +4,16 @@ import argparse
 import signal
 import socket
 import sys
-from importlib import import_module
 from pathlib import Path
 
 from serving.bundle import Bundle, shipped_model
-from serving.cpu import available_cores
 from serving.errors import InputError
+from serving.machine import available_cores
+from serving.registry import current_folder
 from serving.service.config import ServeConfig, load_config
 from serving.service.keys import Keyring, new_key
 from serving.service.logs import configure_logs
 from serving.service.pool import Pool
-from serving.service.registry import current_folder
 
 # Threads of one worker by default: more on one sentence hardly help.
 THREADS = 4
@@ -36,7 +35,9 @@ def run(options: argparse.Namespace) -> int:
     listener = _listen(config.host, config.port)
     store = None
     if config.feedback.database:
-        store = import_module("serving.feedback").open_store(config.feedback.database)
+        from serving.feedback import open_store
+
+        store = open_store(config.feedback.database)
     configure_logs()
     # uvicorn takes these over while it serves, and sends itself the signal again when it has
     # drained: an orderly end, as it is before anything is served.
@@ -53,7 +54,9 @@ def run(options: argparse.Namespace) -> int:
 
     try:
         # Half a second of imports, while the workers load.
-        service = import_module("serving.service.app").Service(config, keys, pool, store, announce)
+        from serving.service.app import Service
+
+        service = Service(config, keys, pool, store, announce)
         service.run(listener)
     finally:
         pool.kill()  # those that an orderly end has left: none

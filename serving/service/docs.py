@@ -1,6 +1,5 @@
 """`/openapi.json` and `/docs`: the interface described, shown without a network."""
 
-from importlib import import_module
 from importlib.resources import files
 from typing import Any
 
@@ -67,7 +66,9 @@ def _document(app: FastAPI, *, locked: bool) -> dict[str, Any]:
     # Bodies are read by a dependency of ours, so FastAPI does not know these.
     models: list[type[BaseModel]] = [ClassifyRequest, PredictRequest, Problem]
     if "/v1/feedback" in document["paths"]:
-        models.append(import_module("serving.feedback.routes").Correction)
+        from serving.service.feedback_routes import Correction  # loads the database driver
+
+        models.append(Correction)
     _, described = models_json_schema(
         [(model, "validation") for model in models],
         ref_template="#/components/schemas/{model}",

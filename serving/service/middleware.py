@@ -15,9 +15,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.service.config import LOOPBACK, LimitsConfig
+from serving.service.http_problems import ProblemError, busy, problem_response
 from serving.service.keys import Keyring, RateLimit, presented
 from serving.service.metrics import Metrics
-from serving.service.problem_details import ProblemError, busy, problem_response
 
 # To be read without a key: probes, and the page, which asks for the key itself.
 OPEN = ("/", "/livez", "/readyz")

@@ -15,8 +15,8 @@ from typing import Any
 from serving.bundle import Bundle, Manifest
 from serving.errors import InputError, RasdError
 from serving.service.messages import Answer, Failed, Ready, Work
-from serving.service.worker import WorkerOptions, are_answers
-from serving.service.workers import Job, Worker
+from serving.service.worker_handle import Job, Worker
+from serving.service.worker_process import WorkerOptions, are_answers
 
 # How often a request is begun: a second time, alone, when its worker died or failed over it.
 ATTEMPTS = 2

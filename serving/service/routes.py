@@ -11,11 +11,11 @@ from fastapi import APIRouter, Depends, Request, Response
 from serving.bundle import Manifest
 from serving.service.bodies import json_body, request_schema
 from serving.service.config import LimitsConfig
+from serving.service.http_problems import MEDIA_TYPE, ProblemError
 from serving.service.messages import Refused, Scored, Work
 from serving.service.metrics import Metrics
 from serving.service.middleware import ClientGoneError
 from serving.service.pool import BrokenRequestError, DeadlineError, Pool, WorkerLostError
-from serving.service.problem_details import MEDIA_TYPE, ProblemError
 from serving.service.schemas import (
     ClassifyRequest,
     DocumentsAnswer,

@@ -11,9 +11,9 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from serving.labels import LabelScheme
-from serving.normalize import NORMALIZERS, Normalizer
-from training.labelled import read_labelled
-from training.splits import leak_key
+from serving.text.normalize import NORMALIZERS, Normalizer
+from training.labelled.reading import read_labelled
+from training.labelled.splits import leak_key
 
 ROOT = Path(__file__).parents[2]
 AUTHORED = ROOT / "data/authored.jsonl"

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from serving import classify, cli
 from serving.classifier import Classifier
+from serving.files.documents import DocumentStream, ReadOptions, find_sources
+from serving.files.writers import json_lines
 from serving.labels import LabelScheme
 from serving.progress import SentenceProgress
-from serving.readers import DocumentStream, ReadOptions, find_sources
-from serving.writers import json_lines
 from tests.e2e.conftest import RASD
 
 LABELS = set(LabelScheme.read(Path(__file__).parents[2] / "configs" / "labels.yaml").names)

@@ -14,7 +14,7 @@ from visits import ARTICLE, paste, visit
 
 from serving.classifier import Classifier
 from serving.records import Document, sentence_record
-from serving.sentences import split_sentences
+from serving.text.sentences import split_sentences
 
 LABELS = ("attack_report", "claim", "denial", "official_response", "other")
 KEY = "correct-horse-battery-staple"

@@ -11,7 +11,7 @@ from running_service import RunningService
 
 from serving.classifier import Classifier
 from serving.records import Prediction
-from serving.sentences import split_sentences
+from serving.text.sentences import split_sentences
 
 ROOT = Path(__file__).parents[2]
 ARTICLE = "نفت الوزارة صحة الأنباء.\nوتبنت الجماعة الهجوم على الثكنة.\n***\nوأدان الوزير الهجوم."

@@ -39,9 +39,9 @@ def arabert(tiny_encoder, tmp_path_factory) -> tuple[Path, int, int]:
     torch = pytest.importorskip("torch")
     from transformers import AutoConfig
 
-    from training.model import SentenceClassifier, empty_encoder
-    from training.onnx_export import export_onnx
-    from training.quantize import quantize_int8
+    from training.export.int8 import quantize_int8
+    from training.export.onnx_graph import export_onnx
+    from training.model.classifier import SentenceClassifier, empty_encoder
 
     config = AutoConfig.from_pretrained(tiny_encoder)
     config.update(

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from serving.arithmetic import Arithmetic
 from serving.bundle import MANIFEST, Bundle, shipped_model
 from serving.classifier import Classifier
-from serving.cpu import cpu_flags
 from serving.errors import InputError
+from serving.machine import Arithmetic, cpu_flags
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from serving.cli import main
 from serving.errors import InputError
-from serving.feedback.store import NewCorrection, StoreError, open_store
+from serving.feedback import NewCorrection, StoreError, open_store
 from serving.labels import LabelScheme
-from training.labelled import read_labelled
+from training.labelled.reading import read_labelled
 
 SCHEME = LabelScheme.model_validate(
     {
@@ -116,7 +116,7 @@ def test_many_at_once_lose_nothing(store):
 
 def test_two_processes_share_one_database(store, database):
     code = (
-        "import sys; from serving.feedback.store import *\n"
+        "import sys; from serving.feedback import *\n"
         "store = open_store(sys.argv[1])\n"
         "for n in range(50): store.add(NewCorrection(f'{sys.argv[2]} {n}', 'claim', 'other', 'm'))"
     )
@@ -130,7 +130,7 @@ def test_two_processes_share_one_database(store, database):
 def test_what_was_answered_outlives_kill_9(tmp_path):
     database = f"sqlite:///{tmp_path / 'feedback.db'}"
     code = (
-        "import sys; from serving.feedback.store import *\n"
+        "import sys; from serving.feedback import *\n"
         "store = open_store(sys.argv[1])\n"
         "for n in range(10**6):\n"
         "    store.add(NewCorrection(str(n), 'claim', 'other', 'm'))\n"
@@ -159,7 +159,7 @@ def test_a_full_disk_is_told_and_got_over(tmp_path):
     if subprocess.run([*disk, mount], check=False, stderr=subprocess.DEVNULL).returncode:
         pytest.skip("a file system cannot be mounted here, not even in a name space")
     code = (
-        "import sys, pathlib; from serving.feedback.store import *\n"
+        "import sys, pathlib; from serving.feedback import *\n"
         "folder = pathlib.Path(sys.argv[1]); filler = folder / 'filler'\n"
         "store = open_store(f'sqlite:///{folder}/feedback.db')\n"
         "filler.write_bytes(bytes(200_000))\n"
@@ -182,7 +182,7 @@ def test_a_full_disk_is_told_and_got_over(tmp_path):
 
 
 def test_a_locked_database_is_an_error_and_the_store_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setattr("serving.feedback.store.PATIENCE", 0.1)
+    monkeypatch.setattr("serving.feedback.PATIENCE", 0.1)
     store = open_store(f"sqlite:///{tmp_path / 'feedback.db'}")
     other = sqlite3.connect(tmp_path / "feedback.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

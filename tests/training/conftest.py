@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from serving.bundle import Manifest, NormalizerStamp, sha256, write_manifest
 from serving.labels import Label, LabelScheme
-from serving.normalize import NORMALIZERS
+from serving.text.normalize import NORMALIZERS
 
 SCHEME = LabelScheme(
     labels=tuple(

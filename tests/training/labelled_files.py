@@ -7,8 +7,8 @@ import pytest
 
 from serving.errors import InputError
 from serving.labels import LabelScheme
-from serving.normalize import NORMALIZERS
-from training.labelled import LabelledData, read_labelled
+from serving.text.normalize import NORMALIZERS
+from training.labelled.reading import LabelledData, read_labelled
 
 SCHEME = LabelScheme.read(Path(__file__).parents[2] / "configs" / "labels.yaml")
 LIGHT = NORMALIZERS["light"].apply

@@ -13,8 +13,8 @@ from serving.bundle import Bundle  # noqa: E402
 from serving.classifier import Classifier  # noqa: E402
 from serving.errors import InputError  # noqa: E402
 from training.average import average  # noqa: E402
-from training.checkpoint import load_checkpoint  # noqa: E402
-from training.export import export_folder  # noqa: E402
+from training.export.run import export_folder  # noqa: E402
+from training.model.checkpoint import load_checkpoint  # noqa: E402
 
 COMMAND = ["rasd", "average", "one", "two", "--out", "mean"]
 

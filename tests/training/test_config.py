@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from serving.errors import InputError
-from serving.normalize import NORMALIZERS
+from serving.text.normalize import NORMALIZERS
 from training.config import TrainConfig, load_config
 
 CONFIGS = Path(__file__).parents[2] / "configs"

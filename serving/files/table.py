@@ -1,0 +1,148 @@
+"""The table that people read on a terminal: one row a sentence, Arabic kept in its place."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from rich.console import Console, RenderableType
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
+
+from serving.files.writers import Record
+from serving.labels import LabelScheme
+
+PIPED_WIDTH = 100
+ID_WIDTH = 20
+COLUMN_GAP = 2
+
+# Text inside an isolate cannot reorder what stands around it.
+LEFT_TO_RIGHT, RIGHT_TO_LEFT, FIRST_STRONG, END_OF_ISOLATE = "\u2066\u2067\u2068\u2069"
+_ARABIC = re.compile("[\u0600-\u08ff\ufb50-\ufefc]")
+
+# What could move the cursor, change the terminal, break out of an isolate or not be encoded.
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def table_lines(
+    records: Iterable[Record], scheme: LabelScheme, *, by_document: bool, terminal: bool
+) -> Iterator[bytes]:
+    """Yield the table piece by piece, in UTF-8, and a line of counts at its end.
+
+    With `by_document` every document begins with its id and its sentences are numbered from 1;
+    otherwise each record is a document of its own and its row shows its id. On a `terminal` labels
+    are coloured (unless NO_COLOR is set) and lines as wide as it is, otherwise they are PIPED_WIDTH
+    cells wide.
+    """
+    layout = _Layout(scheme, by_document=by_document, terminal=terminal)
+    counts: Counter[str] = Counter()
+    for record in records:
+        if not counts or (by_document and record["sentence"] == 0):
+            yield layout.heading(record["doc_id"], first=not counts)
+        yield layout.row(record)
+        counts["sentences"] += 1
+        counts[record["label"] or "refused"] += 1
+        counts["uncertain"] += record["label"] is not None and not record["certain"]
+    if counts:
+        yield layout.summary(counts)
+
+
+def plain(text: str) -> str:
+    """Return `text` fit for one line: without controls, escape sequences and bidi signs."""
+    return _UNSAFE.sub("", re.sub(r"\s+", " ", text)).strip()
+
+
+class _Layout:
+    """Columns of fixed width, so that rows can be printed as they come."""
+
+    def __init__(self, scheme: LabelScheme, *, by_document: bool, terminal: bool) -> None:
+        width = None if terminal else PIPED_WIDTH
+        self._console = Console(force_terminal=terminal, width=width, highlight=False)
+        self._by_document = by_document
+        self._scheme = scheme
+        self._styles = {label.name: Style(color=label.colour, bold=True) for label in scheme.labels}
+        self._widths = (4 if by_document else ID_WIDTH, max(map(len, scheme.names)), 5)
+        taken = sum(self._widths) + COLUMN_GAP * len(self._widths)
+        self._text_width = max(20, self._console.width - taken)
+
+    def heading(self, document: str, *, first: bool) -> bytes:
+        """Return the document's title and the names of the columns."""
+        parts: list[RenderableType] = [] if first else [""]
+        if self._by_document:
+            parts.append(Text(_isolated(plain(document), FIRST_STRONG), style="bold"))
+        names = ("№" if self._by_document else "id", "label", "prob.", "text")
+        parts.append(self._grid([Text(name, style="dim") for name in names]))
+        return self._render(*parts)
+
+    def row(self, record: Record) -> bytes:
+        """Return the lines of one sentence; a mark says that the model is not certain."""
+        if self._by_document:
+            first = Text(str(record["sentence"] + 1), style="dim")
+        else:
+            first = Text(_isolated(_end_of(plain(record["doc_id"]), ID_WIDTH), FIRST_STRONG))
+        text = self._wrapped(record["text"])
+        label = record["label"]
+        if label is None:
+            return self._render(self._grid([first, Text("refused", style="dim"), Text(), text]))
+        name = Text(label, style=self._styles[label])
+        share = Text(_percent(record["probability"]) + ("" if record["certain"] else "?"))
+        return self._render(self._grid([first, name, share, text]))
+
+    def summary(self, counts: Counter[str]) -> bytes:
+        """Return how many sentences there were of each label."""
+        total = counts["sentences"]
+        labels = [
+            Text(f"{counts[name]:,} {name}", style=self._styles[name])
+            for name in self._scheme.names
+            if counts[name]
+        ]
+        line = Text(f"\n{total:,} sentence{'s' if total > 1 else ''}: ")
+        line.append_text(Text(", ").join(labels))
+        for name, mark in (("uncertain", " (?)"), ("refused", "")):
+            if counts[name]:
+                line.append(f"; {counts[name]:,} {name}{mark}")
+        return self._render(line)
+
+    def _wrapped(self, text: str) -> Text:
+        """Break a text into lines, each in an isolate: a terminal orders every line by itself."""
+        arabic = _ARABIC.search(text) is not None
+        direction = RIGHT_TO_LEFT if arabic else LEFT_TO_RIGHT
+        lines = Text(plain(text)).wrap(self._console, self._text_width)
+        return Text(
+            "\n".join(_isolated(line.plain.strip(), direction) for line in lines),
+            justify="right" if arabic else "left",
+        )
+
+    def _grid(self, cells: Sequence[Text]) -> Table:
+        grid = Table.grid(padding=(0, COLUMN_GAP, 0, 0))
+        number, label, share = self._widths
+        grid.add_column(width=number, justify="right")
+        grid.add_column(width=label)
+        grid.add_column(width=share)
+        grid.add_column(width=self._text_width, no_wrap=True)
+        grid.add_row(*cells)
+        return grid
+
+    def _render(self, *parts: RenderableType) -> bytes:
+        with self._console.capture() as captured:
+            for part in parts:
+                self._console.print(part)
+        # rich fills every line up to its width.
+        lines = [line.rstrip(" ") for line in captured.get().splitlines()]
+        return ("\n".join(lines) + "\n").encode()
+
+
+def _isolated(text: str, direction: str) -> str:
+    return f"{direction}{text}{END_OF_ISOLATE}"
+
+
+def _end_of(name: str, width: int) -> str:
+    """Cut a long id at its beginning: ids of one file differ at their end."""
+    return name if len(name) <= width else "…" + name[1 - width :]
+
+
+def _percent(probability: float) -> str:
+    """Return whole percents; nothing short of certainty is shown as 100 %."""
+    return f"{min(round(probability * 100), 99 if probability < 1 else 100):3}%"

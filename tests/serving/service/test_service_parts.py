@@ -1,0 +1,108 @@
+"""The service's parts that need no process: its configuration, its keys, how many workers."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import yaml
+
+from serving.errors import InputError
+from serving.service.command import crew
+from serving.service.config import ServeConfig, load_config
+from serving.service.keys import Keyring, RateLimit, new_key
+
+SHIPPED = Path(__file__).parents[3] / "configs" / "serve.yaml"
+
+
+def test_the_shipped_file_names_every_key_with_its_default_and_a_comment():
+    values = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))
+    assert ServeConfig.model_validate(values) == ServeConfig()
+    defaults = ServeConfig().model_dump()
+    assert values.keys() == defaults.keys()
+    lines = SHIPPED.read_text(encoding="utf-8").splitlines()
+    for group in ("limits", "security", "feedback"):
+        assert values[group].keys() == defaults[group].keys()
+    for before, line in pairwise(lines):
+        if line.startswith("  ") and not line.strip().startswith("#"):
+            assert before.strip().startswith("#"), line
+
+
+def refused(tmp_path, text, options=None) -> InputError:
+    path = tmp_path / "serve.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        load_config(path, options or {})
+    return caught.value
+
+
+def test_every_problem_is_told_with_its_line(tmp_path):
+    error = refused(tmp_path, "host: 127.0.0.1\nport: 70000\nlimits:\n  sentence: 3\n")
+    assert "serve.yaml: line 2: port is 70000" in str(error)
+    assert "serve.yaml: line 4: unknown key limits.sentence. Did you mean sentences?" in str(error)
+
+
+def test_an_option_is_the_place_of_its_own_problem(tmp_path):
+    error = refused(tmp_path, "port: 8000\n", {"port": 99999})
+    assert error.problem == "--port 99999: port is 99999"
+
+
+def test_options_win_and_paths_are_relative_to_the_file(tmp_path):
+    path = tmp_path / "serve.yaml"
+    path.write_text("model: bundle\nport: 9000\nsecurity: {keys_file: keys.txt}\n")
+    config = load_config(path, {"port": 9001, "insecure": True, "model": None})
+    assert (config.port, config.model) == (9001, tmp_path / "bundle")
+    assert config.security.keys_file == tmp_path / "keys.txt"
+    assert config.security.insecure
+    other = load_config(path, {"registry": Path("registry")})
+    assert (other.model, other.registry) == (None, Path("registry"))
+
+
+@pytest.mark.parametrize(
+    ("workers", "threads", "cores", "expected"),
+    [
+        (None, None, 1, (1, 1)),
+        (None, None, 2, (1, 2)),
+        (None, None, 16, (4, 4)),
+        (None, 1, 8, (8, 1)),
+        (2, None, 8, (2, 4)),
+        (4, None, 2, (4, 1)),
+        (3, 5, 2, (3, 5)),
+    ],
+)
+def test_workers_and_threads_fit_the_cores(workers, threads, cores, expected):
+    assert crew(workers, threads, cores) == expected
+
+
+def test_keys_are_known_by_their_hash(tmp_path):
+    key, line = new_key("desk")
+    (tmp_path / "keys").write_text(f"# keys\n\n{line}\n")
+    keys = Keyring.load(
+        tmp_path / "keys", {"RASD_API_KEYS": "a:0123456789abcdef, b:fedcba9876543210"}
+    )
+    assert len(keys) == 3
+    assert keys.name_of(key) == "desk"
+    assert keys.name_of("0123456789abcdef") == "a"
+    assert keys.name_of("fedcba9876543210") == "b"
+    assert keys.name_of(key[:-1]) is None
+    assert keys.name_of("") is None
+
+
+@pytest.mark.parametrize(
+    "variable", ["desk", "desk:short", "a:0123456789abcdef,a:0123456789abcdefg"]
+)
+def test_a_bad_entry_of_the_variable_is_counted_and_not_quoted(variable):
+    with pytest.raises(InputError) as caught:
+        Keyring.load(None, {"RASD_API_KEYS": variable})
+    assert "RASD_API_KEYS: entry" in caught.value.problem
+    assert "0123456789abcdef" not in str(caught.value)
+
+
+def test_a_bucket_gives_a_burst_and_then_its_rate():
+    now = 0.0
+    limit = RateLimit(60, clock=lambda: now)
+    assert [limit.wait("desk") for _ in range(15)] == [0.0] * 15
+    assert limit.wait("desk") == pytest.approx(1.0)
+    assert limit.wait("other") == 0.0
+    now = 1.0
+    assert limit.wait("desk") == 0.0
+    assert limit.wait("desk") == pytest.approx(1.0)

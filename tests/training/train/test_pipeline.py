@@ -1,0 +1,119 @@
+"""From labelled sentences to a bundle, with a tiny encoder."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from serving.bundle import Bundle  # noqa: E402
+from serving.classifier import Classifier, softmax  # noqa: E402
+from serving.onnx_model import load_tokenizer, tokenize  # noqa: E402
+from serving.records import Prediction  # noqa: E402
+from serving.text.normalize import NORMALIZERS  # noqa: E402
+from training.export.run import export_folder  # noqa: E402
+from training.model.checkpoint import load_checkpoint  # noqa: E402
+from training.train.batches import LengthSampler  # noqa: E402
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_the_bundle_classifies_and_names_the_data_it_learned_from(tiny_bundle):
+    classifier = Classifier.load(tiny_bundle)
+    (answer,) = classifier.classify(["نفت الجماعة مسؤوليتها عن الهجوم."])
+    assert isinstance(answer, Prediction)
+    assert sum(answer.probabilities.values()) == pytest.approx(1, abs=1e-5)
+    provenance = classifier.bundle.manifest.provenance
+    assert provenance["data"]["train"]["sentences"] > 100
+    assert provenance["config"]["optimisation"]["seed"] == 1
+    assert len(provenance["history"]) == 3  # two epochs and the averaged weights
+
+
+def test_transformers_reads_the_bundle_and_gives_the_ids_that_serving_gives(tiny_bundle, authored):
+    from transformers import AutoConfig, AutoTokenizer
+
+    bundle = Bundle.load(tiny_bundle)
+    config = AutoConfig.from_pretrained(tiny_bundle)
+    assert tuple(config.id2label[i] for i in range(5)) == bundle.scheme.names
+    normalize = NORMALIZERS["arabert"].apply
+    texts = [normalize(row["text"]) for row in authored[:200]]
+    theirs = AutoTokenizer.from_pretrained(tiny_bundle)(texts, truncation=True, max_length=48)
+    ours = tokenize(load_tokenizer(tiny_bundle / "tokenizer.json", max_length=48), texts)
+    assert [item.ids for item in ours] == theirs["input_ids"]
+
+
+def test_serving_scores_as_the_trained_model_does(tiny_run, authored):
+    """The whole way round: torch in single precision against the int8 graph through Classifier."""
+    checkpoint = load_checkpoint(tiny_run / "checkpoint")
+    classifier = Classifier.load(tiny_run / "bundle")
+    manifest = classifier.bundle.manifest
+    texts = [row["text"] for row in authored[300:340]]
+    tokenizer = load_tokenizer(tiny_run / "checkpoint" / "tokenizer.json", max_length=48)
+    model = checkpoint.model.eval()
+    for text, answer in zip(texts, classifier.classify(texts), strict=True):
+        (item,) = tokenize(tokenizer, [NORMALIZERS["arabert"].apply(text)])
+        with torch.inference_mode():
+            logits = model(torch.tensor([item.ids]), torch.ones(1, len(item.ids)))
+        expected = softmax(logits.numpy(), manifest.temperature, manifest.power)[0]
+        assert np.allclose(list(answer.probabilities.values()), expected, atol=0.02)
+
+
+def test_exporting_again_gives_the_same_bundle(tiny_run, tmp_path):
+    again = Bundle.load(export_folder(tiny_run / "checkpoint", tmp_path / "bundle"))
+    assert again.manifest.model == Bundle.load(tiny_run / "bundle").manifest.model
+
+
+def test_int8_that_strays_by_channels_is_scaled_by_tokens(tiny_run, tmp_path, monkeypatch):
+    def far_too_small(peaks, matrices):
+        return np.full_like(peaks, 1e-6)
+
+    monkeypatch.setattr("training.export.int8.smoothing_scale", far_too_small)
+    metrics = Bundle.load(
+        export_folder(tiny_run / "checkpoint", tmp_path / "bundle")
+    ).manifest.metrics
+    assert metrics["int8_agreement"] >= 0.9
+
+
+def test_training_again_gives_the_same_weights(tiny_run, tiny_encoder, tmp_path, authored):
+    from training.config import load_config
+    from training.train.run import train
+
+    labelled = tiny_run.parent / "labelled.jsonl"
+    config = load_config(
+        ROOT / "configs" / "arabert.yaml",
+        [
+            f"encoder={tiny_encoder}",
+            f"data.train=[{labelled}]",
+            "max_length=48",
+            "export.min_agreement=0.9",
+            "optimisation.epochs=2",
+            "optimisation.average_last=0.5",
+            "data.dev_fraction=0.3",
+        ],
+    )
+    bundle = train(config, tmp_path, command=["rasd", "train"])
+    first = Bundle.load(tiny_run / "bundle").manifest
+    assert Bundle.load(bundle).manifest.golden_predictions == first.golden_predictions
+
+
+def test_a_checkpoint_holds_no_trainer_leftovers(tiny_run):
+    assert not list(tiny_run.glob("trainer*"))
+    held_out = (tiny_run / "checkpoint" / "held_out.jsonl").read_text(encoding="utf-8")
+    assert all(json.loads(line)["label"] for line in held_out.splitlines())
+
+
+def test_sampler_visits_every_sentence_once_an_epoch_and_differs_between_epochs():
+    lengths = list(np.random.default_rng(0).integers(4, 90, 1003))
+    sampler = LengthSampler(lengths, batch_size=8, seed=3)
+    first = list(sampler)
+    sampler.set_epoch(1)
+    second = list(sampler)
+    assert sorted(first) == sorted(second) == list(range(1003))
+    assert first != second
+    padding = sum(
+        max(lengths[i] for i in batch) * len(batch) - sum(lengths[i] for i in batch)
+        for batch in (first[k : k + 8] for k in range(0, 1000, 8))
+    )
+    assert padding < 0.1 * sum(lengths)

@@ -1,0 +1,106 @@
+"""A training that is killed goes on where it was: real processes, kill -9, the same bytes."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+from serving.errors import InputError
+from training.train.batches import LengthSampler
+from training.train.resume import claim, newest_checkpoint
+
+ROOT = Path(__file__).parents[3]
+RASD = Path(sys.executable).with_name("rasd")
+
+
+def command(tiny_run: Path, tiny_encoder: Path, out: Path) -> list[str]:
+    """The command of the `tiny_run` fixture, with a checkpoint after every step."""
+    settings = [
+        f"encoder={tiny_encoder}",
+        f"data.train=[{tiny_run.parent / 'labelled.jsonl'}]",
+        "max_length=48",
+        "export.min_agreement=0.9",
+        "optimisation.epochs=2",
+        "optimisation.average_last=0.5",
+        "data.dev_fraction=0.3",
+        "optimisation.checkpoint_steps=1",
+    ]
+    options = [part for setting in settings for part in ("--set", setting)]
+    return [str(RASD), "train", "configs/arabert.yaml", "--out", str(out), *options]
+
+
+def kill_after_a_new_checkpoint(arguments: list[str], seed_folder: Path) -> int:
+    """Run until there is a checkpoint later than those before; kill -9; return its step."""
+    before = newest_checkpoint(seed_folder)
+    run = subprocess.Popen(arguments, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    try:
+        while newest_checkpoint(seed_folder) == before:
+            assert run.poll() is None, run.stderr.read()
+            time.sleep(0.002)
+    finally:
+        run.kill()
+        run.communicate()
+    newest = newest_checkpoint(seed_folder)
+    return int(newest.name.rpartition("-")[2])
+
+
+def test_a_run_killed_twice_ends_with_the_same_bytes(tiny_run, tiny_encoder, tmp_path):
+    out = tmp_path / "run"
+    arguments = command(tiny_run, tiny_encoder, out)
+    seed_folder = out / "trainer" / "seed-1"
+    first = kill_after_a_new_checkpoint(arguments, seed_folder)
+    second = kill_after_a_new_checkpoint(arguments, seed_folder)
+    assert first < second
+    assert not (out / "bundle").exists()
+
+    # What a kill in the middle of writing leaves must not be taken for a checkpoint.
+    (seed_folder / "checkpoint-999").mkdir()
+    (seed_folder / "checkpoint-999" / "model.safetensors").write_bytes(b"half")
+    run = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    went_on = re.search(r"goes on after step (\d+)", run.stderr)
+    assert went_on is not None
+    assert int(went_on[1]) >= second
+    for name in ("model.onnx", "tokenizer.json"):
+        assert (out / "bundle" / name).read_bytes() == (tiny_run / "bundle" / name).read_bytes()
+    ours, theirs = (
+        json.loads((folder / "bundle" / "bundle.json").read_text(encoding="utf-8"))
+        for folder in (out, tiny_run)
+    )
+    assert ours["provenance"]["history"] == theirs["provenance"]["history"]
+    assert ours["metrics"] == theirs["metrics"]
+    assert not (out / "trainer").exists()
+
+
+def test_another_run_does_not_go_on_from_what_is_there(tmp_path):
+    folder = tmp_path / "trainer"
+    assert not claim(folder, {"max_length": 48, "data": {"train": "a"}})
+    # Nothing is lost while there is no checkpoint.
+    assert not claim(folder, {"max_length": 64, "data": {"train": "a"}})
+    (folder / "seed-1" / "checkpoint-5").mkdir(parents=True)
+    (folder / "seed-1" / "checkpoint-5" / "complete").touch()
+    with pytest.raises(InputError, match="unfinished run with another max_length, data\n"):
+        claim(folder, {"max_length": 48, "data": {"train": "b"}})
+    assert claim(folder, {"max_length": 64, "data": {"train": "a"}})
+    assert newest_checkpoint(folder / "seed-1").name == "checkpoint-5"
+
+
+def test_an_epochs_order_hangs_on_nothing_but_seed_and_epoch():
+    lengths = [3, 9, 4, 7] * 50
+    sampler = LengthSampler(lengths, batch_size=4, seed=5)
+    orders = []
+    for epoch in range(3):
+        sampler.set_epoch(epoch)
+        orders.append(list(sampler))
+        assert list(sampler) == orders[-1]
+    assert orders[0] != orders[1] != orders[2]
+    fresh = LengthSampler(lengths, batch_size=4, seed=5)
+    fresh.set_epoch(2)
+    assert list(fresh) == orders[2]
+    assert list(LengthSampler(lengths, batch_size=4, seed=6)) != orders[0]

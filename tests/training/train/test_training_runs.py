@@ -1,0 +1,182 @@
+"""`rasd train` as a process: from a hub's cache, killed between seeds, tracked, on a terminal."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+from serving.bundle import Bundle
+from serving.errors import InputError
+from training.config import OptimisationConfig
+from training.train.trainer import check_hardware_and_trackers
+
+ROOT = Path(__file__).parents[3]
+RASD = Path(sys.executable).with_name("rasd")
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def command(authored, tiny_encoder, tmp_path):
+    """Make the command of a training that is over in seconds, with further settings."""
+    data = tmp_path / "labelled.jsonl"
+    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in authored[:200])
+    data.write_text("".join(lines), encoding="utf-8")
+
+    def make(*settings: str) -> list[str]:
+        every = [
+            f"encoder={tiny_encoder}",
+            f"data.train=[{data}]",
+            "max_length=48",
+            "data.dev_fraction=0.3",
+            "export.min_agreement=0",
+            "optimisation.epochs=1",
+            *settings,
+        ]
+        options = [part for setting in every for part in ("--set", setting)]
+        return [
+            str(RASD),
+            "train",
+            "configs/arabert.yaml",
+            "--out",
+            str(tmp_path / "run"),
+            *options,
+        ]
+
+    return make
+
+
+def finish(command: list[str], environment: dict[str, str] | None = None) -> str:
+    """Run to the end, with success; return what stood on stderr."""
+    run = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=os.environ | (environment or {}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stderr
+
+
+# --- The hub -----------------------------------------------------------------------------------
+
+
+def test_an_encoder_of_the_hubs_cache_is_recorded_with_its_commit(command, tiny_encoder, tmp_path):
+    """The cache is laid out as the hub's client leaves it; `v1` is a tag, `main` not there."""
+    cached = tmp_path / "home" / "hub" / "models--rasd--tiny"
+    shutil.copytree(tiny_encoder, cached / "snapshots" / COMMIT)
+    (cached / "refs").mkdir()
+    (cached / "refs" / "v1").write_text(COMMIT, encoding="utf-8")
+    offline = {"HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
+    settings = ["encoder=rasd/tiny", "encoder_revision=v1", "model.encoder_dropout=0.2"]
+    told = finish(command(*settings), offline)
+    assert "\r" not in told  # a bar is for terminals
+    assert "it/s" not in told
+    bundle = tmp_path / "run" / "bundle"
+    provenance = Bundle.load(bundle).manifest.provenance
+    assert provenance["encoder_commit"] == COMMIT
+    assert provenance["config"]["encoder"] == "rasd/tiny"
+    assert provenance["config"]["encoder_revision"] == "v1"
+    assert COMMIT in (bundle / "README.md").read_text(encoding="utf-8")
+    config = json.loads((tmp_path / "run" / "checkpoint" / "config.json").read_text("utf-8"))
+    assert config["hidden_dropout_prob"] == config["attention_probs_dropout_prob"] == 0.2
+
+
+def test_an_encoder_of_a_folder_has_no_commit(tiny_bundle):
+    provenance = Bundle.load(tiny_bundle).manifest.provenance
+    assert provenance["encoder_commit"] is None
+    assert " at commit " not in (tiny_bundle / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_hub_that_cannot_be_reached_is_told_in_two_lines(command, tmp_path):
+    nowhere = {"HF_HOME": str(tmp_path / "home"), "HF_ENDPOINT": "http://127.0.0.1:9"}
+    run = subprocess.run(
+        command("encoder=rasd/tiny"),
+        cwd=ROOT,
+        env=os.environ | nowhere,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 2, run.stderr
+    problem, remedy = run.stderr.splitlines()
+    assert "rasd/tiny is not in the cache and http://127.0.0.1:9 cannot be reached" in problem
+    assert "HF_ENDPOINT" in remedy
+    assert not (tmp_path / "run").exists()
+
+
+# --- Several seeds -----------------------------------------------------------------------------
+
+
+def test_a_run_killed_between_its_seeds_does_not_train_the_first_again(command, tmp_path):
+    arguments = command("optimisation.seeds=[1,2]")
+    first = tmp_path / "run" / "trainer" / "seed-1"
+    run = subprocess.Popen(arguments, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    try:
+        while not (first / "result.json").exists():
+            assert run.poll() is None, run.stderr.read()
+            time.sleep(0.002)
+    finally:
+        run.kill()
+        run.communicate()
+    outcome = json.loads((first / "result.json").read_text(encoding="utf-8"))
+
+    told = finish(arguments)
+    assert "going on with the unfinished run" in told
+    assert told.count("epoch 1 of 1: macro-F1") == 1
+    assert "2 seeds: macro-F1 " in told
+    assert " ± " in told
+    provenance = Bundle.load(tmp_path / "run" / "bundle").manifest.provenance
+    assert provenance["seeds"]["macro_f1"]["1"] == outcome["macro_f1"]
+    assert set(provenance["seeds"]["macro_f1"]) == {"1", "2"}
+    assert provenance["kept"] == provenance["seeds"]["kept"]["weights"]
+
+
+# --- What is seen on the way -------------------------------------------------------------------
+
+
+def test_a_terminal_shows_a_bar(command):
+    pty, termios = pytest.importorskip("pty"), pytest.importorskip("termios")
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    with subprocess.Popen(command(), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        try:
+            while piece := os.read(ours, 65536):
+                shown += piece
+        except OSError:  # how Linux says that the other side has closed
+            pass
+        assert process.wait() == 0, shown.decode()
+    os.close(ours)
+    lines = shown.decode().replace("\r", "\n").split("\n")
+    assert any(line.startswith("100%|") for line in lines)
+    # On a line of its own, not at the end of the bar; and not as the Trainer's own dictionary.
+    assert any(line.startswith("epoch 1 of 1: macro-F1") for line in lines)
+    assert not any("{'" in line for line in lines)
+
+
+def test_tensorboard_gets_its_files_where_they_outlive_the_checkpoints(command, tmp_path):
+    accumulator = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator",
+        reason="tensorboard is not installed (it is in the dev extra)",
+    )
+    finish(command("optimisation.report_to=[tensorboard]"))
+    (events,) = (tmp_path / "run" / "logs" / "seed-1").rglob("events.out.tfevents.*")
+    read = accumulator.EventAccumulator(str(events)).Reload()
+    (entry,) = read.Scalars("eval/macro_f1")
+    provenance = Bundle.load(tmp_path / "run" / "bundle").manifest.provenance
+    assert entry.value == pytest.approx(provenance["history"][0]["macro_f1"], abs=1e-4)
+
+
+def test_a_tracker_that_is_not_installed():
+    with pytest.raises(InputError, match=r"clearml is not installed\nInstall it \(pip install"):
+        check_hardware_and_trackers(OptimisationConfig(learning_rate=1e-4, report_to=["clearml"]))

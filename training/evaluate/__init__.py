@@ -1,0 +1,4 @@
+"""`rasd evaluate`: metrics, subgroups, comparison and report.
+
+Imports `labelled`; `train`, `export` and `validate` use its statistics.
+"""

@@ -1,0 +1,137 @@
+"""What a bundle is worth on labelled files: short tables, a page, `metrics.json`, pictures."""
+
+import json
+import shlex
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from serving.atomic import atomic_file
+from serving.bundle import sha256
+from serving.classifier import Classifier
+from serving.errors import InputError
+from serving.labels import LabelScheme
+from serving.text.normalize import NORMALIZERS
+from training.environment import environment
+from training.evaluate.bootstrap import LEVEL, RESAMPLES, SEED
+from training.evaluate.comparison import Comparison
+from training.evaluate.measure import Evaluation, answer, assess, compare_answers
+from training.evaluate.metrics import Metrics
+from training.evaluate.tables import print_evaluation
+from training.labelled.reading import LabelledSentence, read_labelled
+
+
+def evaluate(
+    model: Path | None,
+    labelled: Sequence[Path],
+    out: Path | None = None,
+    compare: Path | None = None,
+) -> Metrics:
+    """Measure a bundle (default: the model that ships) on labelled files and print tables.
+
+    With `compare`, another bundle answers the same sentences and the two are compared. With
+    `out`, also write `report.html`, `metrics.json` and the pictures there. Raises InputError for
+    a bundle or a file that is not one, before anything is written.
+    """
+    if out is not None and out.exists() and not out.is_dir():
+        raise InputError(f"{out}: a file, not a folder", "Name a folder for --out.")
+    classifier = Classifier.load(model)
+    scheme = classifier.bundle.scheme
+    other = _load_other(compare, classifier) if compare else None
+    normalize = NORMALIZERS[classifier.bundle.manifest.normalizer.name].apply
+    sentences, warnings = _read_every(labelled, scheme, normalize)
+    for warning in warnings:
+        sys.stderr.write(f"rasd: warning: {warning}\n")
+    answers = answer(classifier, sentences)
+    evaluation = assess(classifier, sentences, answers)
+    comparison = None
+    if other is not None:
+        comparison = compare_answers(classifier, answers, other, answer(other, sentences))
+    # The files first: a reader of the tables that leaves early (head, less) ends the command.
+    if out is not None:
+        write_evaluation(evaluation, comparison, scheme, labelled, out)
+    print_evaluation(evaluation, comparison)
+    return evaluation.metrics
+
+
+def write_evaluation(
+    evaluation: Evaluation,
+    comparison: Comparison | None,
+    scheme: LabelScheme,
+    labelled: Sequence[Path],
+    out: Path,
+) -> None:
+    """Write pictures, page and, last, `metrics.json` to `out`; leave other files there alone."""
+    from training.evaluate.plots import confusion_figure, coverage_figure, png, reliability_figure
+    from training.evaluate.report import render_page
+
+    metrics, before = evaluation.metrics, evaluation.uncalibrated.reliability
+    files = labelled[0].name if len(labelled) == 1 else f"{len(labelled)} files"
+    title = f"{evaluation.model} on {files}, {metrics.sentences:,} sentences"
+    figures = {
+        "confusion_matrix": confusion_figure(metrics.confusion, scheme, title=title),
+        "reliability": reliability_figure(evaluation.reliability, before, title=title),
+        "coverage": coverage_figure(evaluation.curve, evaluation.certain, title=title),
+    }
+    record: dict[str, Any] = {
+        **asdict(evaluation),
+        "comparison": asdict(comparison) if comparison else None,
+        "bootstrap": {"resamples": RESAMPLES, "seed": SEED, "level": LEVEL},
+        "files": [{"file": str(path), "sha256": sha256(path)} for path in labelled],
+        "environment": environment(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": shlex.join(["rasd", *sys.argv[1:]]),
+    }
+    page = render_page(evaluation, comparison, scheme, figures, record)
+    for name, figure in figures.items():
+        with atomic_file(out / f"{name}.png") as path:
+            path.write_bytes(png(figure))
+    with atomic_file(out / "report.html") as path:
+        path.write_text(page, encoding="utf-8")
+    with atomic_file(out / "metrics.json") as path:
+        path.write_text(json.dumps(record, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def _load_other(folder: Path, classifier: Classifier) -> Classifier:
+    """Load the bundle to compare with; raise InputError when its labels are not the same."""
+    other = Classifier.load(folder)
+    ours, theirs = classifier.bundle.scheme.names, other.bundle.scheme.names
+    if set(ours) != set(theirs):
+        raise InputError(
+            f"{folder}: its labels are {', '.join(theirs)}; those of {classifier.model} "
+            f"are {', '.join(ours)}",
+            "Compare models of the same labels.",
+        )
+    return other
+
+
+def _read_every(
+    paths: Sequence[Path], scheme: LabelScheme, normalize: Callable[[str], str]
+) -> tuple[list[LabelledSentence], list[str]]:
+    """Read every sentence, and warnings that tell of repeated and contradictory ones.
+
+    Training leaves out a text that it has seen; a file that a model is measured on counts as it
+    stands. So every occurrence gets a key of its own.
+    """
+    occurrence = count()
+    data = read_labelled(
+        paths, scheme, lambda text: (key := normalize(text)) and f"{key} {next(occurrence)}"
+    )
+    labels = defaultdict(list)
+    for sentence in data.sentences:
+        labels[normalize(sentence.text)].append(sentence.label)
+    repeats = sum(len(found) - 1 for found in labels.values())
+    conflicts = sum(len(set(found)) > 1 for found in labels.values())
+    warnings = list(data.warnings)
+    if repeats:
+        warnings.append(f"sentences that repeat another: {repeats:,}; each counts")
+    if conflicts:
+        warnings.append(f"texts with two labels: {conflicts:,}; one of them must come out wrong")
+    if missing := [name for name, number in data.counts.items() if not number]:
+        warnings.append(f"no sentence is {' or '.join(missing)}: macro-F1 counts it as 0")
+    return data.sentences, warnings

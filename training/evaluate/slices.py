@@ -1,0 +1,120 @@
+"""The kinds of sentence that a model is looked at apart: by length, wording, source, year, column.
+
+Each dimension parts the sentences: every one is in exactly one of its slices.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from training.evaluate.calibration import IntArray
+from training.evaluate.wording import has_communique_wording, has_negation, has_quotation
+from training.labelled.reading import LabelledSentence
+
+SMALL = 30
+"""A slice of fewer sentences is marked: its figures are mostly chance."""
+
+NOT_GIVEN = "(not given)"
+OTHERS = "(all others)"
+
+_LENGTHS = (5, 10, 20, 30, 50)  # words: the last of every band but the open one
+_LEAST = 5  # a value that fewer sentences have gets no slice of its own,
+_MOST = 15  # nor does one that is not among so many of the most frequent
+
+_YEAR = re.compile(r"(?<!\d)\d{4}(?!\d)")
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Sentences that share the `value` of a `dimension`; `rows` are their numbers, ascending."""
+
+    dimension: str
+    value: str
+    rows: IntArray
+
+
+def slices(sentences: Sequence[LabelledSentence]) -> list[Slice]:
+    """Part the sentences along every dimension in which they differ.
+
+    Dimensions are length in words, wording (see `evaluate.wording`), source, year, whether the
+    annotator was sure, and every further column of short strings in the file. Values that few
+    sentences have are thrown together.
+    """
+    found = []
+    for dimension, value_of in _FIXED.items():
+        found += _parted(dimension, [value_of(sentence) for sentence in sentences])
+    columns = dict.fromkeys(name for sentence in sentences for name in sentence.columns)
+    for name in ("source", "year", *columns):
+        values = [_given(name, sentence) for sentence in sentences]
+        found += _parted(name, _pooled(values))
+    return found
+
+
+def length_band(words: int) -> str:
+    """Return the band that a sentence of so many words is in, as in "11–20 words"."""
+    low = 1
+    for high in _LENGTHS:
+        if words <= high:
+            return f"{low}–{high} words"
+        low = high + 1
+    return f"{low} words and more"
+
+
+def year(date: str | None) -> str | None:
+    """Return the year that stands in a date of any form, in Western digits."""
+    found = _YEAR.search(date or "")
+    return str(int(found[0])) if found and 1900 <= int(found[0]) <= 2100 else None
+
+
+def _given(name: str, sentence: LabelledSentence) -> str | None:
+    if name == "source":
+        return sentence.source
+    return year(sentence.date) if name == "year" else sentence.columns.get(name)
+
+
+def _pooled(values: Sequence[str | None]) -> list[str]:
+    """Return a value for everyone, with the rare ones thrown together."""
+    counts = Counter(value for value in values if value is not None)
+    kept = {value for value, count in counts.most_common(_MOST) if count >= _LEAST}
+    return [NOT_GIVEN if value is None else value if value in kept else OTHERS for value in values]
+
+
+def _parted(dimension: str, values: Sequence[str]) -> list[Slice]:
+    """Return a slice a value, in the order of a table; none where all have the same."""
+    rows: dict[str, list[int]] = {}
+    for row, value in enumerate(values):
+        rows.setdefault(value, []).append(row)
+    if len(rows) < 2:
+        return []
+    last = {OTHERS: 1, NOT_GIVEN: 2}
+    # The numbers in bands and years sort by their value, all else by how many sentences it has.
+    ordered = sorted(
+        rows,
+        key=lambda value: (
+            last.get(value, 0),
+            _leading_number(value) if dimension in ("length", "year") else -len(rows[value]),
+            value,
+        ),
+    )
+    return [Slice(dimension, value, np.array(rows[value])) for value in ordered]
+
+
+def _leading_number(value: str) -> int:
+    digits = re.match(r"\d+", value)
+    return int(digits[0]) if digits else 0
+
+
+def _yes_no(tells: Callable[[str], bool]) -> Callable[[LabelledSentence], str]:
+    return lambda sentence: "yes" if tells(sentence.text) else "no"
+
+
+_FIXED: dict[str, Callable[[LabelledSentence], str]] = {
+    "length": lambda sentence: length_band(len(sentence.text.split())),
+    "negation": _yes_no(has_negation),
+    "quotation": _yes_no(has_quotation),
+    "communiqué wording": _yes_no(has_communique_wording),
+    "annotator sure": lambda sentence: "yes" if sentence.sure else "no",
+}

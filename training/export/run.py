@@ -1,0 +1,194 @@
+"""A checkpoint to a bundle: exported, quantised, gated, calibrated, described."""
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from serving.atomic import atomic_folder, check_place
+from serving.bundle import (
+    MANIFEST,
+    GoldenPrediction,
+    Manifest,
+    NormalizerStamp,
+    sha256,
+    write_manifest,
+)
+from serving.classifier import Classifier, softmax
+from serving.errors import RasdError
+from serving.machine import Arithmetic
+from serving.onnx_model import FloatArray, OnnxModel, load_tokenizer, tokenize
+from serving.records import Prediction
+from serving.text.normalize import GOLDEN_INPUTS, NORMALIZERS
+from training.evaluate.bootstrap import bootstrap
+from training.evaluate.calibration import IntArray, fit_calibration, fit_threshold
+from training.evaluate.metrics import classification_metrics, coverage_accuracy
+from training.export.card import write_card
+from training.export.int8 import quantize_int8
+from training.export.onnx_graph import check_parity, export_onnx
+from training.labelled.reading import LabelledSentence, read_labelled
+from training.model.checkpoint import HELD_OUT, Checkpoint, load_checkpoint
+
+# Sentences on which torch and ONNX are compared: enough to meet every length.
+_PARITY_SENTENCES = 64
+
+# One sentence of each label, written for this file; a bundle keeps what it said of them.
+GOLDEN_SENTENCES = (
+    "قُتل سبعة جنود في انفجار عبوة ناسفة استهدفت دوريتهم قرب المعبر الشرقي فجر اليوم.",
+    "تبنت الجماعة في بيان مصور الهجوم الصاروخي على القاعدة البحرية.",
+    "نفت وزارة الدفاع صحة الأنباء عن سقوط طائرة تابعة لها في الصحراء.",
+    "دان الأمين العام للمنظمة التفجير ودعا إلى محاسبة المسؤولين عنه.",
+    "افتتح الوزير معرض الكتاب السنوي بحضور ناشرين من عشرين بلدا.",
+)
+
+# Copied from a checkpoint into its bundle where they exist.
+_COMPANIONS = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """The numbers that calibration and the gate gave."""
+
+    temperature: float
+    power: float
+    threshold: float
+    metrics: dict[str, Any]
+
+
+def export_folder(checkpoint: Path, out: Path) -> Path:
+    """Make the bundle of a checkpoint folder at `out` and return `out`."""
+    check_place(out, sign=MANIFEST)
+    loaded = load_checkpoint(checkpoint)
+    settings = loaded.settings
+    held_out = read_labelled(
+        [checkpoint / HELD_OUT], settings.scheme, NORMALIZERS[settings.normalizer].apply
+    )
+    return export_bundle(loaded, held_out.sentences, out)
+
+
+def export_bundle(checkpoint: Checkpoint, held_out: Sequence[LabelledSentence], out: Path) -> Path:
+    """Make the bundle of `checkpoint` at `out` and return `out`.
+
+    What turns logits into probabilities, and the threshold, are fitted on `held_out` with the int8
+    graph, the one that serves.
+    Raises RasdError, leaving nothing at `out`, when ONNX does not compute what torch does or int8
+    and fp32 agree on too few labels of `held_out`.
+    """
+    settings = checkpoint.settings
+    normalize = NORMALIZERS[settings.normalizer].apply
+    tokenizer = load_tokenizer(checkpoint.folder / "tokenizer.json", max_length=settings.max_length)
+
+    def token_ids(texts: Iterable[str]) -> list[list[int]]:
+        return [item.ids for item in tokenize(tokenizer, [normalize(text) for text in texts])]
+
+    tokens = token_ids(sentence.text for sentence in held_out)
+    labels = np.array([settings.scheme.names.index(s.label) for s in held_out])
+    padding_id = int(checkpoint.model.encoder.config.pad_token_id)
+    with atomic_folder(out) as folder, tempfile.TemporaryDirectory() as scratch:
+        full = Path(scratch) / "fp32.onnx"
+        export_onnx(checkpoint.model, full)
+        fp32 = OnnxModel(full, padding_id=padding_id)
+        parity = check_parity(
+            checkpoint.model,
+            fp32,
+            tokens[:_PARITY_SENTENCES],
+            tolerance=settings.max_logit_difference,
+        )
+        expected = fp32.logits(tokens)
+        # A constant a channel is faster, a scale a token everywhere comes nearer to fp32.
+        for calibration in (token_ids(checkpoint.sample), []):
+            quantize_int8(full, folder / "model.onnx", calibration)
+            found = OnnxModel(folder / "model.onnx", padding_id=padding_id).logits(tokens)
+            if _agreement(expected, found) >= settings.min_agreement:
+                break
+        measured = _measure(checkpoint, expected, found, labels)
+        measured.metrics["torch_onnx_difference"] = parity
+        for name in _COMPANIONS:
+            if (checkpoint.folder / name).is_file():
+                shutil.copyfile(checkpoint.folder / name, folder / name)
+        _describe(folder, checkpoint, measured)
+    return out
+
+
+def _measure(
+    checkpoint: Checkpoint, fp32: FloatArray, int8: FloatArray, labels: IntArray
+) -> _Measured:
+    """Pass the gate and calibrate, on logits (n, k) of the held-out sentences."""
+    settings = checkpoint.settings
+    names = settings.scheme.names
+    agreement = _agreement(fp32, int8)
+    if agreement < settings.min_agreement:
+        raise RasdError(
+            f"int8 and fp32 agree on {agreement:.2%} of the held-out labels, "
+            f"under {settings.min_agreement:.2%}\n"
+            "Train without label smoothing, which leaves logits close together, or longer; "
+            "hold out more sentences; or lower export.min_agreement: the same command with that "
+            "does not train again."
+        )
+    temperature, power = fit_calibration(int8, labels)
+    probabilities = softmax(int8, temperature, power)
+    before = classification_metrics(labels, softmax(int8, 1.0), names)
+    full = classification_metrics(labels, softmax(fp32, 1.0), names)
+    metrics = classification_metrics(labels, probabilities, names).to_json() | {
+        "coverage": [
+            {"coverage": point.coverage, "accuracy": point.accuracy}
+            for point in coverage_accuracy(labels, probabilities)
+        ],
+        "intervals": asdict(bootstrap(labels, probabilities, names)),
+        "before_calibration": {"ece": before.ece, "nll": before.nll},
+        "fp32": {"macro_f1": full.macro_f1, "accuracy": full.accuracy},
+        "int8_agreement": agreement,
+        "int8_logit_difference": float(np.abs(fp32 - int8).max()),
+    }
+    threshold = fit_threshold(probabilities, settings.coverage)
+    return _Measured(temperature, power, threshold, metrics)
+
+
+def _agreement(one: FloatArray, other: FloatArray) -> float:
+    """Return the share of sentences that logits (n, k) label alike."""
+    return float((one.argmax(1) == other.argmax(1)).mean())
+
+
+def _describe(folder: Path, checkpoint: Checkpoint, measured: _Measured) -> None:
+    """Write card and manifest beside the model, then what it says of the golden sentences."""
+    settings = checkpoint.settings
+    normalizer = NORMALIZERS[settings.normalizer]
+    identity = hashlib.sha256()
+    for name in ("model.onnx", "tokenizer.json"):
+        identity.update((folder / name).read_bytes())
+    identity.update(f"{measured.temperature} {measured.power} {measured.threshold}".encode())
+    manifest = Manifest(
+        name=settings.name,
+        version=identity.hexdigest()[:12],
+        scheme=settings.scheme,
+        normalizer=NormalizerStamp(
+            name=normalizer.name,
+            version=normalizer.version,
+            golden=tuple((text, normalizer.apply(text)) for text in GOLDEN_INPUTS),
+        ),
+        max_length=settings.max_length,
+        temperature=measured.temperature,
+        power=measured.power,
+        threshold=measured.threshold,
+        golden_predictions=(),
+        golden_arithmetic=Arithmetic.here(),
+        metrics=measured.metrics,
+        provenance=settings.provenance,
+        files={},
+    )
+    write_card(folder / "README.md", manifest)
+    digests = {path.name: sha256(path) for path in sorted(folder.iterdir())}
+    manifest = manifest.model_copy(update={"files": digests})
+    write_manifest(folder, manifest)
+    answers = Classifier.load(folder).classify(GOLDEN_SENTENCES)
+    golden = tuple(
+        GoldenPrediction(text=text, probabilities=tuple(answer.probabilities.values()))
+        for text, answer in zip(GOLDEN_SENTENCES, answers, strict=True)
+        if isinstance(answer, Prediction)
+    )
+    write_manifest(folder, manifest.model_copy(update={"golden_predictions": golden}))

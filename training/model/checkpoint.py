@@ -1,0 +1,156 @@
+"""A fine-tuned classifier on disk: what `rasd train` leaves and `rasd export` reads."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import AutoConfig, PreTrainedTokenizerBase
+
+from serving.bundle import sha256
+from serving.errors import InputError
+from serving.labels import LabelScheme
+from training.labelled.reading import LabelledSentence
+from training.model.classifier import Pooling, SentenceClassifier, empty_encoder
+
+SETTINGS = "checkpoint.json"
+WEIGHTS = "model.safetensors"
+HELD_OUT = "held_out.jsonl"
+_SAMPLE = "sample.jsonl"
+# The encoder's weights are stored under its own names, so that the folder is an encoder too, to
+# train on from or to trim; this stands before the names of what is on top of it.
+_TOP = "classifier."
+
+
+class CheckpointSettings(BaseModel):
+    """All that a checkpoint must know to become a bundle."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    scheme: LabelScheme
+    normalizer: str
+    max_length: int
+    pooling: Pooling
+    dropout: float
+    coverage: float
+    min_agreement: float
+    max_logit_difference: float
+    provenance: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A model, its settings, and the folder with its `tokenizer.json` and `config.json`.
+
+    `sample` is text that it was trained on, for int8 to find its scales on.
+    """
+
+    folder: Path
+    settings: CheckpointSettings
+    model: SentenceClassifier
+    sample: Sequence[str]
+
+
+def save_checkpoint(
+    folder: Path,
+    model: SentenceClassifier,
+    settings: CheckpointSettings,
+    *,
+    tokenizer: PreTrainedTokenizerBase,
+    held_out: Sequence[LabelledSentence],
+    sample: Sequence[str],
+) -> Checkpoint:
+    """Write weights, settings, tokenizer and held-out sentences into `folder`.
+
+    `config.json` is the encoder's with the labels added, so that `transformers.AutoConfig` reads
+    it. `rasd export` calibrates on the held-out
+    sentences, and scales int8 on the sample of the training text.
+    """
+    names = settings.scheme.names
+    config = model.encoder.config
+    config.id2label = dict(enumerate(names))
+    config.label2id = {name: number for number, name in enumerate(names)}
+    config.pad_token_id = tokenizer.pad_token_id
+    config.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    rows = [{"text": item.text, "label": item.label} for item in held_out]
+    (folder / HELD_OUT).write_text(_json_lines(rows), encoding="utf-8")
+    (folder / _SAMPLE).write_text(_json_lines({"text": text} for text in sample), encoding="utf-8")
+    save_file(_stored(model.state_dict()), folder / WEIGHTS, metadata={"format": "pt"})
+    text = json.dumps(settings.model_dump(mode="json"), ensure_ascii=False, indent=1)
+    (folder / SETTINGS).write_text(text + "\n", encoding="utf-8")
+    return Checkpoint(folder, settings, model, sample)
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Read what `save_checkpoint` wrote; raise InputError if `folder` does not hold it."""
+    settings = _read_settings(folder)
+    try:
+        model = SentenceClassifier(
+            empty_encoder(AutoConfig.from_pretrained(folder)),
+            labels=len(settings.scheme.names),
+            pooling=settings.pooling,
+            dropout=settings.dropout,
+        )
+        model.load_state_dict(_restored(load_file(folder / WEIGHTS)))
+        lines = (folder / _SAMPLE).read_text(encoding="utf-8").splitlines()
+        sample = [str(json.loads(line)["text"]) for line in lines]
+    except (KeyError, OSError, RuntimeError, ValueError) as error:
+        raise _no_checkpoint(folder, " ".join(str(error).split())) from error
+    return Checkpoint(folder, settings, model, sample)
+
+
+def trainings(provenance: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the provenances of the trainings whose weights' mean a model is, each once.
+
+    Those of a mean of means are told as those of one mean; a single training's is its own.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for run in provenance.get("averaged", []):
+        found |= {one.get("weights", ""): one for one in trainings(run)}
+    return list(found.values()) or [provenance]
+
+
+def model_name(folder: Path) -> str:
+    """Return the name of the model in a checkpoint's folder with the beginning of its digest."""
+    return f"{_read_settings(folder).name}@{sha256(folder / WEIGHTS)[:12]}"
+
+
+def _read_settings(folder: Path) -> CheckpointSettings:
+    if not (folder / SETTINGS).is_file():
+        raise _no_checkpoint(folder, f"{SETTINGS} is missing")
+    try:
+        return CheckpointSettings.model_validate_json((folder / SETTINGS).read_bytes())
+    except (OSError, ValueError) as error:
+        raise _no_checkpoint(folder, " ".join(str(error).split())) from error
+
+
+def _no_checkpoint(folder: Path, why: str) -> InputError:
+    return InputError(
+        f"{folder}: not a checkpoint: {why}",
+        "Name the folder `checkpoint` that `rasd train` leaves beside the bundle.",
+    )
+
+
+def _json_lines(rows: Iterable[dict[str, str]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _stored(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    part = "encoder."
+    return {
+        name.removeprefix(part) if name.startswith(part) else _TOP + name: value
+        for name, value in weights.items()
+    }
+
+
+def _restored(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(_TOP) if name.startswith(_TOP) else f"encoder.{name}": value
+        for name, value in weights.items()
+    }

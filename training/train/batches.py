@@ -1,0 +1,128 @@
+"""Sentences to batches: what a row holds, which ones stand together, how they are padded."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from numpy.typing import NDArray
+from torch import Tensor
+
+from serving.onnx_model import FloatArray, TokenIds
+from training.config import TrainConfig
+from training.labelled.reading import LabelledSentence
+
+# Batches in which sentences of like length are brought together before they are shuffled.
+_POOL = 50
+
+NO_LABEL = -100
+"""Stands for the label of a sentence that only teachers have labelled."""
+
+
+def to_examples(
+    sentences: Sequence[LabelledSentence],
+    tokens: Sequence[TokenIds],
+    config: TrainConfig,
+    names: Sequence[str],
+    teacher: FloatArray | None = None,
+) -> Dataset:
+    """Return one row a sentence: its ids, their number, its label's number, its loss's weight.
+
+    `teacher` has what teachers say (rows, labels). Sentences that they alone have labelled are
+    its last rows, and those of `tokens`: each weighs what its labels are expected to.
+    """
+    labels = [names.index(sentence.label) for sentence in sentences]
+    counts = np.bincount(labels, minlength=len(names))
+    # Rarer labels weigh more: count^-power, scaled so that the mean over all sentences is 1.
+    by_label = np.maximum(counts, 1) ** -config.optimisation.class_weight_power
+    by_label *= len(labels) / (by_label * counts).sum()
+    sure = np.where([s.sure for s in sentences], 1.0, config.data.unsure_weight)
+    weights = by_label[labels] * sure
+    columns: dict[str, list[Any]] = {}
+    if teacher is not None:
+        alone = len(teacher) - len(labels)
+        weights = np.append(weights, teacher[len(labels) :] @ by_label)
+        columns["teacher"] = list(teacher)
+        columns["teacher_share"] = [config.distill.share] * len(labels) + [1.0] * alone
+        labels += [NO_LABEL] * alone
+    columns["input_ids"] = [item.ids for item in tokens]
+    columns["length"] = [len(item.ids) for item in tokens]
+    columns["label"] = labels
+    columns["weight"] = list(weights)
+    return Dataset.from_dict(columns)
+
+
+class Collator:
+    """Examples to a batch, padded to its longest sentence."""
+
+    def __init__(self, padding_id: int) -> None:
+        self.padding_id = padding_id
+
+    def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+        """Return ids and mask (batch, tokens), labels and weights (batch,).
+
+        With teachers also what they say (batch, labels) and its share of the loss (batch,).
+        """
+        width = max(len(item["input_ids"]) for item in examples)
+        ids = torch.full((len(examples), width), self.padding_id)
+        mask = torch.zeros((len(examples), width), dtype=torch.int64)
+        for row, item in enumerate(examples):
+            ids[row, : len(item["input_ids"])] = torch.tensor(item["input_ids"])
+            mask[row, : len(item["input_ids"])] = 1
+        batch = {
+            "input_ids": ids,
+            "attention_mask": mask,
+            "labels": torch.tensor([item["label"] for item in examples]),
+            "weights": torch.tensor([item["weight"] for item in examples], dtype=torch.float32),
+        }
+        for name in ("teacher", "teacher_share"):
+            if name in examples[0]:
+                values = [item[name] for item in examples]
+                batch[name] = torch.tensor(values, dtype=torch.float32)
+        return batch
+
+
+class LengthSampler(torch.utils.data.Sampler[int]):
+    """Sentences of like length beside each other, batches in random order.
+
+    transformers' own grouping leaves fifty batches sorted from long to short, and long sentences
+    have other labels than short ones. The order hangs on seed and epoch alone, so that a run
+    which goes on after a kill sees the sentences that it would have seen.
+    """
+
+    def __init__(self, lengths: Sequence[int], *, batch_size: int, seed: int) -> None:
+        self.lengths = lengths
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch, counting from 0, whose order the next iteration gives."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        random = np.random.default_rng((self.seed, self.epoch))
+        order = random.permutation(len(self.lengths))
+        pools = _chunks(order, self.batch_size * _POOL)
+        batches = [
+            batch
+            for pool in pools
+            for batch in _chunks(
+                np.array(sorted(pool, key=self.lengths.__getitem__)), self.batch_size
+            )
+        ]
+        # A short batch in the middle would shift every later one: it goes last.
+        batches.sort(key=len, reverse=True)
+        full = [batch for batch in batches if len(batch) == self.batch_size]
+        for index in random.permutation(len(full)):
+            yield from full[index].tolist()
+        for batch in batches[len(full) :]:
+            yield from batch.tolist()
+
+
+def _chunks(values: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
+    return [values[start : start + size] for start in range(0, len(values), size)]

@@ -1,0 +1,131 @@
+"""An unfinished run on disk: what it is a run of, and the checkpoint that it goes on from."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from serving.atomic import atomic_file
+from serving.errors import InputError
+from training.config import TrainConfig
+from training.train.optimisation import WeightAverage
+
+_IDENTITY = "run.json"
+_COMPLETE = "complete"
+RESULT = "result.json"
+"""What a training leaves when it has been through: see `finetune`."""
+
+SOFT_LABELS = "soft_labels.npy"
+"""What teachers have said: see `distill`."""
+
+# What may change between the parts of one run: it does not touch the weights.
+_FREE: dict[str, Any] = {
+    "output": True,
+    "name": True,
+    "encoder_credit": True,
+    "license": True,
+    "abstention": True,
+    "export": True,
+    "optimisation": {"checkpoint_steps", "report_to"},
+}
+
+
+def run_identity(config: TrainConfig, **further: Any) -> dict[str, Any]:
+    """Return all that the weights hang on, by dotted key: configuration and what `further` adds."""
+    return _flat(config.model_dump(mode="json", exclude=_FREE)) | further
+
+
+def claim(folder: Path, identity: dict[str, Any]) -> bool:
+    """Make `folder` the place of the run `identity`; tell whether that run had begun there.
+
+    Leftovers from which no run can go on are removed. Raises InputError when another unfinished
+    run is there.
+    """
+    record = folder / _IDENTITY
+    signs = (SOFT_LABELS, f"*/checkpoint-*/{_COMPLETE}", f"*/{RESULT}")
+    begun = any(any(folder.glob(sign)) for sign in signs)
+    if record.is_file() and begun:
+        found = json.loads(record.read_text(encoding="utf-8"))
+        known = json.loads(json.dumps(identity))  # as JSON gives it back: lists for tuples
+        if found == known:
+            return True
+        keys = [key for key in known | found if known.get(key) != found.get(key)]
+        if any(key.startswith("distill.") for key in keys):
+            keys = [key for key in keys if key != "distill"]  # what follows from those
+        raise InputError(
+            f"{folder}: holds an unfinished run with another {', '.join(keys)}",
+            "Give the command of that run to go on with it, name another folder with --out, "
+            f"or remove {folder} to give it up.",
+        )
+    shutil.rmtree(folder, ignore_errors=True)
+    with atomic_file(record) as path:
+        path.write_text(json.dumps(identity, ensure_ascii=False, indent=1), encoding="utf-8")
+    return False
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """Return the newest whole checkpoint in `folder`: a kill may have cut off the last one."""
+    whole = [path.parent for path in folder.glob(f"checkpoint-*/{_COMPLETE}")]
+    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+class Checkpoints(TrainerCallback):
+    """Has a checkpoint written every `every` steps and after every epoch; keeps the newest.
+
+    Not in an epoch's last step: what is written there would miss the evaluation after it.
+    """
+
+    def __init__(self, every: int, average: WeightAverage) -> None:
+        """Save the running mean `average` with each checkpoint."""
+        self._every = every
+        self._average = average
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Ask for a checkpoint where one is due."""
+        steps_an_epoch = state.max_steps // int(args.num_train_epochs)
+        if state.global_step % self._every == 0 and state.global_step % steps_an_epoch:
+            control.should_save = True
+
+    def on_epoch_end(
+        self,
+        args: TrainingArguments,  # noqa: ARG002  the Trainer passes it by position
+        state: TrainerState,  # noqa: ARG002
+        control: TrainerControl,
+        **_: Any,
+    ) -> None:
+        """Ask for a checkpoint, which the Trainer writes after it has evaluated."""
+        control.should_save = True
+
+    def on_save(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,  # noqa: ARG002
+        **_: Any,
+    ) -> None:
+        """Complete the checkpoint with what the Trainer does not know of; remove older ones."""
+        PartialState().wait_for_everyone()
+        if not args.should_save:
+            return
+        folder = Path(args.output_dir)
+        newest = folder / f"checkpoint-{state.global_step}"
+        self._average.save(newest)
+        (newest / _COMPLETE).touch()
+        for older in folder.glob("checkpoint-*"):
+            if older != newest:
+                shutil.rmtree(older)
+
+
+def _flat(values: dict[str, Any], group: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{group}{name}.")
+        else:
+            flat[group + name] = value
+    return flat

@@ -1,0 +1,114 @@
+"""The files of an encoder, read and checked, and written again with fewer word pieces."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
+
+from serving.errors import InputError
+from training.model.hub import fetch, find_source
+from training.trim.vocabulary import Vocabulary
+from training.trim.weights import Weights, find_weights
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderFiles:
+    """An encoder on disk; `vocabulary` is its tokenizer as transformers loads it."""
+
+    name: str
+    folder: Path
+    config: dict[str, Any]
+    tokenizer: PreTrainedTokenizerBase
+    vocabulary: Vocabulary
+    weights: Weights
+
+    @classmethod
+    def read(cls, folder: Path, name: str) -> "EncoderFiles":
+        """Read all but the weights; raise InputError for what is missing or does not fit."""
+        for file in ("config.json", "tokenizer.json"):
+            if not (folder / file).is_file():
+                raise InputError(
+                    f"encoder: {folder} holds no {file}",
+                    "Load config and tokenizer with transformers and save_pretrained them there.",
+                )
+        try:
+            config = AutoConfig.from_pretrained(folder)
+            tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"encoder: {folder} cannot be loaded: {str(error).splitlines()[0]}",
+                "Name a folder with config, tokenizer and weights.",
+            ) from error
+        if config.is_encoder_decoder:
+            raise InputError(
+                f"encoder: {folder} is a model with encoder and decoder ({config.model_type})",
+                "Name an encoder such as BERT, XLM-R or AraBERT.",
+            )
+        # What rasd train uses is the tokenizer that transformers makes of the file.
+        vocabulary = Vocabulary(tokenizer.backend_tokenizer.to_str(), folder / "tokenizer.json")
+        weights = find_weights(folder, config, pieces=max(vocabulary.pieces) + 1)
+        raw = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return cls(name, folder, raw, tokenizer, vocabulary, weights)
+
+    def essential(self) -> set[int]:
+        """Return the ids that stay whatever the text is: the vocabulary's, and the config's.
+
+        Raises InputError for an id in config.json that is no piece's.
+        """
+        named: set[int] = set()
+        for key in self._token_ids():
+            value = self.config[key]
+            named.update(value if isinstance(value, list) else [value])
+            if unknown := named - set(self.vocabulary.pieces):
+                raise InputError(
+                    f"{self.folder / 'config.json'}: {key} is {unknown.pop()}, which is no piece's",
+                    "Set it to null or to the id of a piece of tokenizer.json.",
+                )
+        return self.vocabulary.essential() | named
+
+    def save_cut(self, kept: Sequence[int], target: Path) -> None:
+        """Write config, tokenizer, weights and licence with the pieces `kept` alone."""
+        new = {old: number for number, old in enumerate(kept)}
+        config = self.config | {"vocab_size": len(kept)}
+        for key in self._token_ids():
+            value = config[key]
+            config[key] = [new[old] for old in value] if isinstance(value, list) else new[value]
+        text = json.dumps(config, ensure_ascii=False, indent=2)
+        (target / "config.json").write_text(text + "\n", encoding="utf-8")
+        self.tokenizer.save_pretrained(target)
+        self.vocabulary.save_cut(kept, target / "tokenizer.json")
+        self.weights.save_cut(kept, target / "model.safetensors")
+        # safetensors makes files that only their owner can read
+        shutil.copymode(target / "config.json", target / "model.safetensors")
+        for path in self.folder.iterdir():
+            if path.name.startswith(("LICENSE", "NOTICE")) and path.is_file():
+                shutil.copyfile(path, target / path.name)
+
+    def megabytes(self) -> float:
+        """Return the size of weights and tokenizer on disk."""
+        files = [*self.weights.files, self.folder / "tokenizer.json"]
+        return sum(file.stat().st_size for file in files) / 1e6
+
+    def _token_ids(self) -> list[str]:
+        """Return the keys of config.json that hold the id of a piece, or a list of ids."""
+        return [
+            key
+            for key, value in self.config.items()
+            if key.endswith("_token_id") and value is not None
+        ]
+
+
+def load_encoder_files(encoder: str) -> EncoderFiles:
+    """Read the encoder that `encoder`, a folder or a hub id, names; raise InputError if none is."""
+    if encoder.startswith((".", "/", "~")) or encoder.count("/") > 1 or Path(encoder).is_dir():
+        folder = Path(encoder).expanduser()
+        if not folder.is_dir():
+            raise InputError(
+                f"encoder: no folder {encoder}", "Name a folder that exists or a hub id."
+            )
+        return EncoderFiles.read(folder, folder.resolve().name)
+    return EncoderFiles.read(fetch(find_source(encoder)), encoder)

@@ -1,0 +1,204 @@
+"""`rasd trim`: an encoder without the word pieces that one's own text never uses."""
+
+import json
+import sys
+from collections.abc import Generator, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import metadata_load
+from transformers.utils import logging
+
+from serving.atomic import atomic_folder, check_place
+from serving.errors import InputError, RasdError
+from serving.files.documents import DocumentStream, ReadOptions, Source, find_sources
+from serving.progress import SentenceProgress
+from serving.text.normalize import NORMALIZERS
+from training.model.classifier import load_encoder
+from training.trim.encoder_files import EncoderFiles, load_encoder_files
+from training.trim.vocabulary import Vocabulary
+
+_BATCH = 512  # lines that are tokenised together
+_SAMPLE = 64  # lines that go through both encoders
+_SAMPLE_TOKENS = 128
+# The same products of the same numbers are usually the same to the last bit, but nobody says so.
+_NOISE = 1e-5
+
+
+def trim(
+    encoder: str, files: Sequence[str], out: Path, *, normalizer: str, text_field: str
+) -> None:
+    """Write `encoder` (a folder or hub id) without the pieces that `files` do not use to `out`.
+
+    Every line or record is one text, cleaned by `normalizer` as training will. The result is
+    written only when each of them has the same tokens as before and a sample has the same outputs;
+    otherwise raises RasdError. Raises InputError for bad input.
+    """
+    check_place(out)
+    text = _Text(find_sources(files), normalizer, text_field)
+    logging.disable_progress_bar()
+    original = load_encoder_files(encoder)
+    essential = original.essential()
+    _say("reading the text")
+    usage = text.usage(original.vocabulary)
+    kept = sorted(essential | usage.pieces)
+    with atomic_folder(out) as folder:
+        original.save_cut(kept, folder)
+        _say("checking every line")
+        trimmed = EncoderFiles.read(folder, original.name)
+        text.prove(original.vocabulary, trimmed.vocabulary, kept)
+        difference = _prove_outputs(original, trimmed, list(usage.sample.values()))
+        report = _report(original, trimmed, usage, difference)
+        _write_readme(folder, original, usage, report, normalizer)
+    sys.stdout.write(f"{report}\n{out}\n")
+
+
+@dataclass(slots=True)
+class _Usage:
+    """What a text uses of a vocabulary; `sample` has a line of every number of tokens."""
+
+    pieces: set[int] = field(default_factory=set)
+    lines: int = 0
+    tokens: int = 0
+    sample: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """Files that are read as often as needed, a batch of normalised lines at a time."""
+
+    sources: Sequence[Source]
+    normalizer: str
+    text_field: str
+
+    def __post_init__(self) -> None:
+        if any(source.path is None for source in self.sources):
+            raise InputError(
+                "standard input: can be read only once, and the proof reads the text again",
+                "Write it to a file, which may be .txt.gz or .txt.xz.",
+            )
+
+    def usage(self, vocabulary: Vocabulary) -> _Usage:
+        """Read all text; raise InputError if there is none."""
+        usage = _Usage()
+        for _, texts in self._batches():
+            pieces, counts = vocabulary.used_by(texts)
+            usage.pieces |= pieces
+            usage.lines += len(texts)
+            usage.tokens += sum(counts)
+            for text, count in zip(texts, counts, strict=True):
+                usage.sample.setdefault(min(count, _SAMPLE_TOKENS), text)
+        if not usage.lines:
+            raise InputError(
+                f"{', '.join(map(str, self.sources))}: no text",
+                "Name files with the text that the encoder is for.",
+            )
+        return usage
+
+    def prove(self, before: Vocabulary, after: Vocabulary, kept: Sequence[int]) -> None:
+        """Read all text again; raise RasdError at the first line whose tokens have changed."""
+        if [before.pieces[old] for old in kept] != [after.pieces[new] for new in range(len(kept))]:
+            raise RasdError("the word pieces kept are in disorder; nothing was written")
+        with closing(self._batches()) as batches:  # so that the bar is gone before the error
+            for names, texts in batches:
+                old = before.tokenizer.encode_batch_fast(texts)
+                new = after.tokenizer.encode_batch_fast(texts)
+                for name, one, other in zip(names, old, new, strict=True):
+                    if one.ids != [kept[number] for number in other.ids]:
+                        raise RasdError(
+                            f"{name}: the trimmed tokenizer reads this line otherwise "
+                            f"({' '.join(one.tokens)} became {' '.join(other.tokens)}); "
+                            "nothing was written"
+                        )
+
+    def _batches(self) -> Generator[tuple[list[str], list[str]]]:
+        """Yield the names and the normalised texts of lines that have any."""
+        normalize = NORMALIZERS[self.normalizer].apply
+        documents = DocumentStream(self.sources, ReadOptions("sentence", self.text_field))
+        with SentenceProgress(documents.size, visible=sys.stderr.isatty()) as progress:
+            stream = iter(documents)
+            while chunk := list(islice(stream, _BATCH)):
+                lines = [(line.id, text) for line in chunk if (text := normalize(line.text))]
+                if lines:
+                    yield [name for name, _ in lines], [text for _, text in lines]
+                progress.update(len(chunk), documents.position)
+
+
+def _prove_outputs(before: EncoderFiles, after: EncoderFiles, texts: Sequence[str]) -> str:
+    """Run lines of many lengths through both encoders and say how far apart their outputs are."""
+    texts = sorted(texts, key=len)
+    step = max(1.0, len(texts) / _SAMPLE)
+    texts = [texts[int(number * step)] for number in range(min(_SAMPLE, len(texts)))]
+    # RoBERTa's first token has position 2.
+    positions = before.config.get("max_position_embeddings", _SAMPLE_TOKENS + 2)
+    limit = min(_SAMPLE_TOKENS, positions - 2)
+    pairs = zip(_outputs(before, texts, limit), _outputs(after, texts, limit), strict=True)
+    differences = [(one - other).abs().max() for one, other in pairs]
+    difference = float(torch.stack(differences).max())
+    if not difference <= _NOISE:
+        raise RasdError(
+            f"outputs of the trimmed encoder are off by {difference:.2g}; nothing was written"
+        )
+    equal = f"equal but for rounding ({difference:.1g})" if difference else "exactly equal"
+    return f"{len(texts)}, with {equal} outputs"
+
+
+def _outputs(encoder: EncoderFiles, texts: Sequence[str], max_length: int) -> list[torch.Tensor]:
+    """Return the last hidden states of texts, each by itself, so that nothing is padded."""
+    model = load_encoder(encoder.folder).eval()
+    sentences = encoder.tokenizer(texts, truncation=True, max_length=max_length)["input_ids"]
+    with torch.inference_mode():
+        return [model(torch.tensor([ids])).last_hidden_state for ids in sentences]
+
+
+def _report(before: EncoderFiles, after: EncoderFiles, usage: _Usage, difference: str) -> str:
+    rows = (
+        ("word pieces", len(before.vocabulary.pieces), len(after.vocabulary.pieces), ",d"),
+        ("parameters", before.weights.parameters(), after.weights.parameters(), ",d"),
+        ("megabytes", before.megabytes(), after.megabytes(), ",.1f"),
+    )
+    lines = [f"{'':12}{'before':>14}{'after':>14}"]
+    lines += [f"{name:12}{old:>14{form}}{new:>14{form}}" for name, old, new, form in rows]
+    a_line = usage.tokens / usage.lines
+    lines.append(f"lines read twice: {usage.lines:,}, with the same tokens ({a_line:.1f} a line)")
+    return "\n".join([*lines, f"lines through both encoders: {difference}"])
+
+
+def _write_readme(
+    folder: Path, original: EncoderFiles, usage: _Usage, report: str, normalizer: str
+) -> None:
+    """Say what the folder was made of, in the Hugging Face form."""
+    metadata: dict[str, Any] = {}
+    with suppress(Exception):  # a card that is missing or broken stops nothing
+        metadata = metadata_load(original.folder / "README.md") or {}
+    licence = metadata.get("license")
+    base = original.name if "/" in original.name else metadata.get("base_model")
+    header = {"license": licence, "base_model": base}
+    lines = [f"{key}: {json.dumps(value)}" for key, value in header.items() if value]
+    pieces = len(original.vocabulary.pieces)
+    text = f"""\
+# {original.name}, trimmed
+Made by `rasd trim` from `{original.name}`. Of its {pieces:,} word pieces this encoder has
+
+- those that {usage.lines:,} lines of text use, cleaned by the normaliser `{normalizer}`,
+- the special and added tokens,
+- the single characters of Arabic, Latin, digits and punctuation, to spell other words with.
+
+Everything else is as it was.
+
+```
+{report}
+```
+
+The licence of `{original.name}`{f" ({licence})" if licence else ""} goes on holding.
+"""
+    front = ["---", *lines, "---", ""] if lines else []
+    (folder / "README.md").write_text("\n".join(front) + text, encoding="utf-8")
+
+
+def _say(what: str) -> None:
+    sys.stderr.write(f"{what}\n")

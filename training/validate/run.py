@@ -1,0 +1,91 @@
+"""The pre-flight of `rasd validate`: configurations, label schemes, labelled files, bundles."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from serving.bundle import Bundle, shipped_model
+from serving.errors import SHOWN, InputError
+from serving.labels import LabelScheme
+from serving.text.normalize import NORMALIZERS
+from training.config import load_config
+from training.labelled.reading import read_labelled
+from training.labelled.splits import read_sides
+
+LABELS = Path("configs/labels.yaml")
+
+
+def validate(paths: Sequence[Path], labels: Path | None = None) -> int:
+    """Check every path, say on stdout what is well and on stderr what is not; return 0 or 2.
+
+    A folder is a bundle, a .yaml file a training configuration or a label scheme, the rest are
+    labelled files. Those are checked against the label file `labels`, else configs/labels.yaml
+    under the current folder, else the labels of the model that ships.
+    """
+    failed = False
+    for path in paths:
+        try:
+            summary, warnings = _check(path, labels)
+        except InputError as error:
+            place = "" if str(path) in error.problem else f"{path}: "
+            sys.stderr.write(f"rasd: {place}{error}\n")
+            failed = True
+            continue
+        sys.stdout.write(f"ok  {path}: {summary}\n")
+        for warning in warnings[:SHOWN]:
+            sys.stdout.write(f"    warning: {warning}\n")
+        if len(warnings) > SHOWN:
+            sys.stdout.write(f"    and {len(warnings) - SHOWN:,} more warnings\n")
+    return InputError.exit_code if failed else 0
+
+
+def _check(path: Path, labels: Path | None) -> tuple[str, list[str]]:
+    """Return what a good file holds and what is odd about it; raise InputError for a bad one."""
+    if path.is_dir():
+        return _check_bundle(path)
+    if path.suffix.lower() in {".yaml", ".yml"}:
+        return _check_yaml(path)
+    data = read_labelled([path], label_scheme(labels), NORMALIZERS["light"].apply)
+    counts = ", ".join(f"{name} {count:,}" for name, count in data.counts.items())
+    return f"{len(data.sentences):,} sentences, {counts}", data.warnings
+
+
+def _check_bundle(folder: Path) -> tuple[str, list[str]]:
+    bundle = Bundle.load(folder)
+    names = ", ".join(bundle.scheme.names)
+    return f"the bundle {bundle.manifest.model} of {len(bundle.scheme.names)} labels, {names}", []
+
+
+def _check_yaml(path: Path) -> tuple[str, list[str]]:
+    if _is_label_scheme(path):
+        names = LabelScheme.read(path).names
+        return f"{len(names)} labels, {', '.join(names)}", []
+    config = load_config(path)
+    encoder = config.encoder_to_load()
+    scheme = LabelScheme.read(config.labels)
+    sides = read_sides(config, scheme, NORMALIZERS[config.normalizer].apply)
+    what = f"trains {encoder} on {len(sides.train):,} sentences, holds out {len(sides.dev):,}"
+    return what, sides.warnings
+
+
+def _is_label_scheme(path: Path) -> bool:
+    """Tell a label scheme, whose `labels` are a list, from a configuration that names its file.
+
+    What cannot be read is called a configuration, whose reader says why.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return False
+    return isinstance(values, dict) and isinstance(values.get("labels"), list)
+
+
+def label_scheme(labels: Path | None) -> LabelScheme:
+    """Return the scheme of the file `labels`, else configs/labels.yaml's, else the model's."""
+    if labels is not None:
+        return LabelScheme.read(labels)
+    if LABELS.is_file():
+        return LabelScheme.read(LABELS)
+    return Bundle.load(shipped_model()).scheme

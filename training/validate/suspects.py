@@ -1,0 +1,262 @@
+"""`rasd validate --deep`: labels that are probably wrong and sentences that stand there twice."""
+
+import csv
+import io
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+from sklearn.pipeline import make_union
+from sklearn.preprocessing import StandardScaler
+from transformers import AutoTokenizer
+
+from serving.atomic import atomic_file
+from serving.errors import InputError
+from serving.labels import LabelScheme
+from serving.text.normalize import NORMALIZERS
+from training.evaluate.calibration import FloatArray, IntArray
+from training.labelled.reading import LabelledSentence, read_labelled
+from training.labelled.splits import leak_key
+from training.model.classifier import load_encoder
+from training.model.hub import find_source
+from training.validate.confident_learning import margins, suspects
+from training.validate.near_duplicates import Twins, groups, near_identical
+
+Kind = Literal["conflict", "label", "duplicate"]
+
+FOLDS = 5
+# With fewer sentences a label, a fold's probabilities say nothing.
+_FEWEST = 2 * FOLDS
+_BATCH = 32
+_MAX_LENGTH = 128
+_ENCODER = Path(__file__).parents[1] / "encoder"
+_ENCODER_IF_ABSENT = "intfloat/multilingual-e5-small"
+_SHOWN = 10
+
+COLUMNS = (
+    *("rank", "kind", "file", "line", "text", "label", "probability"),
+    *("suggested", "suggested_probability", "similarity"),
+    *("twin_file", "twin_line", "twin_label", "twin_text"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A row worth a look and why.
+
+    `conflict`: its near-identical `twin` has another label. `label`: the probabilities speak for
+    `suggested`. `duplicate`: its twin has the same label. A probability is that of a model which
+    has seen neither the sentence nor one like it.
+    """
+
+    kind: Kind
+    row: int
+    suggested: int
+    twin: Twins | None
+
+
+def validate_deep(
+    paths: Sequence[Path], scheme: LabelScheme, out: Path | None, encoder: str | None = None
+) -> None:
+    """Print what is suspect in labelled files; write every finding to the CSV file `out`.
+
+    Raises InputError when the files have problems or hold too few sentences.
+    """
+    normalize = NORMALIZERS["light"].apply
+    occurrence = count()  # a text that stands there twice is what is looked for
+    data = read_labelled(
+        paths, scheme, lambda text: (key := normalize(text)) and f"{key} {next(occurrence)}"
+    )
+    sentences = data.sentences
+    names = [name for name in scheme.names if data.counts[name]]
+    rare = min(names, key=data.counts.__getitem__)
+    if len(names) < 2 or data.counts[rare] < _FEWEST:
+        raise InputError(
+            f"{', '.join(map(str, paths))}: {data.counts[rare]} sentences of {rare}, "
+            f"{len(names)} labels: too few for --deep",
+            f"It takes two labels or more and at least {_FEWEST} sentences of each.",
+        )
+    labels = np.array([names.index(sentence.label) for sentence in sentences])
+    texts = [normalize(sentence.text) for sentence in sentences]
+    pairs = near_identical([leak_key(text, normalize) or text for text in texts])
+    vectors = embed(texts, encoder)
+    probabilities = label_probabilities(texts, vectors, labels, groups(pairs, len(texts)))
+    findings = find(labels, probabilities, pairs)
+    if out is not None:
+        _write(findings, sentences, names, probabilities, out)
+    _print(findings, sentences, names, probabilities, out)
+
+
+def embed(texts: Sequence[str], encoder: str | None = None) -> FloatArray:
+    """Return a vector (n, width) a text: the mean of the encoder's token vectors.
+
+    `encoder` is a folder or a hub id, else the compact encoder. Nothing is fine-tuned, so the
+    vectors know nothing of the labels.
+    """
+    default = _ENCODER if _ENCODER.is_dir() else _ENCODER_IF_ABSENT
+    source = find_source(encoder or default)
+    tokenizer = AutoTokenizer.from_pretrained(
+        source.name, revision=source.revision, local_files_only=source.local_files_only
+    )
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = load_encoder(source).eval().to(device)
+    length = min(_MAX_LENGTH, getattr(model.config, "max_position_embeddings", _MAX_LENGTH))
+    order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
+    vectors = np.zeros((len(texts), model.config.hidden_size), dtype=np.float32)
+    console = Console(stderr=True)
+    steps = track(
+        range(0, len(order), _BATCH),
+        "Reading sentences",
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    for start in steps:
+        rows = order[start : start + _BATCH]
+        batch = tokenizer(
+            [texts[row] for row in rows],
+            padding=True,
+            truncation=True,
+            max_length=length,
+            return_tensors="pt",
+        ).to(device)
+        with torch.inference_mode():
+            hidden = model(**batch).last_hidden_state
+        mask = batch["attention_mask"].unsqueeze(-1)
+        vectors[rows] = ((hidden * mask).sum(1) / mask.sum(1)).cpu().numpy()
+    return vectors
+
+
+def label_probabilities(
+    texts: Sequence[str], vectors: FloatArray, labels: IntArray, group: IntArray
+) -> FloatArray:
+    """Return probabilities (n, k), each row's from models that saw none of its group.
+
+    They are the mean of two logistic regressions, one on the encoder's `vectors` and one on TF-IDF
+    of characters and words: their mistakes differ (benchmarks/deep_validate.py).
+    """
+    features = make_union(
+        _tfidf(analyzer="char_wb", ngram_range=(2, 5)),
+        _tfidf(analyzer="word", ngram_range=(1, 2), token_pattern=r"\w+"),
+    )
+    by_meaning = out_of_fold(StandardScaler().fit_transform(vectors), labels, group, c=0.01)
+    by_letters = out_of_fold(features.fit_transform(texts), labels, group, c=3.0)
+    return (by_meaning + by_letters) / 2
+
+
+def out_of_fold(features: Any, labels: IntArray, group: IntArray, *, c: float) -> FloatArray:
+    """Return a logistic regression's probabilities (n, k) for rows whose group it did not see.
+
+    `features` (n, width) may be sparse; `c` is the inverse of the regularisation.
+    """
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
+    model = LogisticRegression(C=c, max_iter=2000)
+    probabilities: FloatArray = cross_val_predict(
+        model, features, labels, groups=group, cv=folds, method="predict_proba"
+    )
+    return probabilities
+
+
+def _tfidf(**options: Any) -> TfidfVectorizer:
+    return TfidfVectorizer(min_df=2, sublinear_tf=True, **options)
+
+
+def find(labels: IntArray, probabilities: FloatArray, pairs: Sequence[Twins]) -> list[Finding]:
+    """Return the findings, best first: conflicts, then labels, then duplicates; no row twice.
+
+    A conflict is told of the row whose label the probabilities like less; each row stands once.
+    """
+    margin = margins(labels, probabilities)
+    others = probabilities.copy()
+    others[np.arange(len(labels)), labels] = -1
+    suggested = others.argmax(axis=1)
+    conflicts = {
+        min((pair.first, pair.second), key=margin.__getitem__): pair
+        for pair in reversed(pairs)
+        if labels[pair.first] != labels[pair.second]
+    }
+    found = [
+        Finding("conflict", row, int(labels[_other(pair, row)]), pair)
+        for row, pair in sorted(conflicts.items(), key=lambda item: margin[item[0]])
+    ]
+    seen = set(conflicts)
+    doubted = [int(row) for row in suspects(labels, probabilities) if int(row) not in seen]
+    found += [Finding("label", row, int(suggested[row]), None) for row in doubted]
+    seen.update(doubted)
+    for pair in pairs:
+        if labels[pair.first] == labels[pair.second] and pair.second not in seen:
+            found.append(Finding("duplicate", pair.second, int(labels[pair.second]), pair))
+            seen.add(pair.second)
+    return found
+
+
+def _other(pair: Twins, row: int) -> int:
+    return pair.second if row == pair.first else pair.first
+
+
+def _write(
+    findings: Sequence[Finding],
+    sentences: Sequence[LabelledSentence],
+    names: Sequence[str],
+    probabilities: FloatArray,
+    out: Path,
+) -> None:
+    """Write a row a finding; with a byte order mark, so that spreadsheets read the Arabic."""
+    lines = io.StringIO()
+    writer = csv.writer(lines)
+    writer.writerow(COLUMNS)
+    for rank, finding in enumerate(findings, start=1):
+        sentence = sentences[finding.row]
+        own = probabilities[finding.row, names.index(sentence.label)]
+        twin: tuple[object, ...] = ("",) * 5
+        if finding.twin is not None:
+            other = sentences[_other(finding.twin, finding.row)]
+            twin = (f"{finding.twin.similarity:.3f}", other.file, other.line, other.label)
+            twin = (*twin, other.text)
+        writer.writerow(
+            (
+                *(rank, finding.kind, sentence.file, sentence.line, sentence.text),
+                *(sentence.label, f"{own:.3f}", names[finding.suggested]),
+                *(f"{probabilities[finding.row, finding.suggested]:.3f}", *twin),
+            )
+        )
+    with atomic_file(out) as path:
+        path.write_text(lines.getvalue(), encoding="utf-8-sig", newline="")
+
+
+def _print(
+    findings: Sequence[Finding],
+    sentences: Sequence[LabelledSentence],
+    names: Sequence[str],
+    probabilities: FloatArray,
+    out: Path | None,
+) -> None:
+    counts = Counter(finding.kind for finding in findings)
+    sys.stdout.write(
+        f"{len(sentences):,} sentences: {counts['conflict']:,} near-identical to one with another "
+        f"label, {counts['label']:,} labels in doubt, {counts['duplicate']:,} duplicates\n"
+    )
+    for finding in findings[:_SHOWN]:
+        sentence = sentences[finding.row]
+        suggested = names[finding.suggested]
+        if finding.twin is not None:
+            other = sentences[_other(finding.twin, finding.row)]
+            why = f"{finding.twin.similarity:.0%} as {other.place}, there {other.label}"
+        else:
+            why = f"rather {suggested} ({probabilities[finding.row, finding.suggested]:.0%})"
+        sys.stdout.write(f"{sentence.place}: {finding.kind}: {sentence.label}, {why}\n")
+    if len(findings) > _SHOWN:
+        rest = f"and {len(findings) - _SHOWN:,} more"
+        where = f"all of them in {out}" if out else "-o suspects.csv writes them all"
+        sys.stdout.write(f"{rest}: {where}\n")
