@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from serving.errors import Problem
-from serving.files.encoding import decode
+from serving.files.encoding import decoded_lines
 from serving.files.row import Row, listed
 
 # Far above any text in one cell; without a limit, a lone quote sign would read the rest of a huge
@@ -68,15 +68,15 @@ class _TableLines:
     problem: Problem | None = None
 
     def __iter__(self) -> Iterator[str]:
-        for raw in self.lines:
-            self.count += 1
-            line = decode(raw, self.name, self.count)
+        for number, line in decoded_lines(self.lines, self.name):
+            self.count = number
             if isinstance(line, Problem):
                 self.problem = self.problem or line
-                # The reader of cells needs a line to find the end of the row.
-                line = raw.replace(b"\0", b"").decode("utf-8", "replace")
-            self.pending.append(line)
-            yield line
+                # The row still has to end somewhere.
+                self.pending.append(line.raw.replace("\0", ""))
+            else:
+                self.pending.append(line)
+            yield self.pending[-1]
 
 
 def _rows_of_cells(
@@ -85,9 +85,10 @@ def _rows_of_cells(
     """Yield the line on which each row begins and its cells, or why there are none."""
     read = _TableLines(raw_lines, name)
     lines = iter(read)
-    first = next(lines, "")
+    filled = filter(str.strip, lines)
+    first = next(filled, "")
     if excel := EXCEL_SEPARATOR.fullmatch(first):
-        separator, first = excel[1], next(lines, "")
+        separator, first = excel[1], next(filled, "")
     separator = separator or separator_of(first, columns)
     rows = csv.reader(chain([first] if first else [], lines), strict=True, delimiter=separator)
     line = read.count

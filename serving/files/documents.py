@@ -7,7 +7,7 @@ from typing import BinaryIO, Literal
 
 from serving.errors import InputError, Problem, refusal
 from serving.files.compression import DAMAGE, decompressed
-from serving.files.encoding import decode
+from serving.files.encoding import decode, decoded_lines
 from serving.files.recognise import recognise_kind
 from serving.files.row import Row, listed, named
 from serving.files.rows import damage, read_rows
@@ -115,12 +115,9 @@ def _texts(source: Source, file: BinaryIO, unit: Unit) -> Iterator[Document | Pr
                 text = decode(data.read(), name)
                 yield text if isinstance(text, Problem) else Document(source.name, text)
                 return
-            for number, raw in enumerate(data, 1):
-                line = decode(raw, name, number)
+            for number, line in decoded_lines(data, name):
                 if isinstance(line, Problem):
                     yield line
-                    if line.whole_file:
-                        return
                 elif line.strip():
                     yield Document(f"{source.name}:{number}", line.rstrip("\r\n"))
     except DAMAGE:

@@ -3,6 +3,7 @@
 import codecs
 import unicodedata
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from serving.errors import Problem
 
@@ -34,6 +35,28 @@ def decode(raw: bytes, name: str, line: int = 1, *, column: int = 0) -> str | Pr
     text = raw.decode("utf-8", "backslashreplace")
     where = f"{name}: line {line}"
     return Problem(where, what, remedy, line=line, raw=text, whole_file=whole_file)
+
+
+def decoded_lines(
+    raw_lines: Iterable[bytes], name: str, first: int = 1
+) -> Iterator[tuple[int, str | Problem]]:
+    """Yield the number and the text of every line, its line end included.
+
+    Bytes that look like another encoding end the file, unless a line before them was UTF-8 beyond
+    ASCII: then only their own line is damaged.
+    """
+    proven = False
+    for number, raw in enumerate(raw_lines, first):
+        line = decode(raw, name, number)
+        if isinstance(line, Problem):
+            if proven:
+                line = replace(line, whole_file=False)
+            yield number, line
+            if line.whole_file:
+                return
+        else:
+            proven = proven or not line.isascii()
+            yield number, line
 
 
 def decoded_blocks(blocks: Iterable[bytes], name: str) -> Iterator[str | Problem]:

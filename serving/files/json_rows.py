@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 from serving.errors import Problem
-from serving.files.encoding import decode, decoded_blocks
+from serving.files.encoding import decoded_blocks, decoded_lines
 from serving.files.row import Row, named
 
 _BLOCK = 2**16  # bytes
@@ -23,13 +23,10 @@ def blocks(file: BinaryIO) -> Iterator[bytes]:
 
 def json_line_rows(lines: Iterable[bytes], name: str, first: int = 1) -> Iterator[Row | Problem]:
     """Yield the objects of JSON Lines; `first` is the number of the first line in its file."""
-    for number, raw in enumerate(lines, first):
+    for number, line in decoded_lines(lines, name, first):
         where = f"{name}: line {number}"
-        line = decode(raw, name, number)
         if isinstance(line, Problem):
             yield line
-            if line.whole_file:
-                return
             continue
         if not line.strip():
             continue

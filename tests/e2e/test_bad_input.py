@@ -44,19 +44,19 @@ BAD_FILES = {
     "news.txt": [
         (GOOD.encode("cp1256"), "line 1: byte 0xe4 is not UTF-8", "iconv -f CP1256"),
         ((GOOD * 2).encode()[:-3], "line 2: byte 0xd8 is not UTF-8", "cut off"),
-        ((GOOD + "خ\0بر").encode(), "line 2: byte 0x00 is no text", "tr -d"),
+        ((GOOD + "خ\0بر").encode(), "line 2: byte 0x00 is not text", "tr -d"),
         (GOOD.encode("utf-16"), "line 1: begins with the byte order mark", "UTF-16"),
     ],
     "news.jsonl": [
-        (SEVEN_LINES.encode(), "line 7, column 15: not JSON", "one JSON object a line"),
+        (SEVEN_LINES.encode(), "line 7: not JSON", "one JSON object per line"),
         (b'{"id": 1, "body": "x"}', "no field 'text'; the fields are 'id', 'body'", "--text-field"),
     ],
     "news.csv": [
         (b"id,body\n1,x\n", "no field 'text'; the fields are 'id', 'body'", "--text-field"),
         (b"id,text\n1,a, b\n", "line 2: 3 cells, the header has 2", "Quote"),
     ],
-    "news.docx": [(b"PK", "(.docx)", ".txt, .jsonl and .csv")],
-    "news.txt.gz": [(b"news", "not a whole gzip file", "gzip -t")],
+    "news.docx": [(b"PK", "(.docx)", ".txt, .jsonl")],
+    "news.txt.gz": [(b"news", "not a complete gzip file", "gzip -t")],
 }
 
 
@@ -92,8 +92,8 @@ def test_bad_standard_input(rasd, tmp_path):
         tmp_path,
         "-",
         stdin='{"text": "خبر"}\n{"text"\n',
-        problem="standard input: line 2, column 8: not JSON",
-        remedy="one JSON object a line",
+        problem="standard input: line 2: not JSON",
+        remedy="one JSON object per line",
     )
 
 
@@ -144,12 +144,12 @@ def test_what_was_there_before_stays_when_a_run_fails(rasd, tmp_path):
     ("arguments", "problem", "asked"),
     [
         ("classify", "arguments are required: INPUT", "classify"),
-        ("classify a.txt --threads 0", "'0' is not a whole number above 0", "classify"),
-        ("classify a.txt --threads x", "'x' is not a whole number above 0", "classify"),
+        ("classify a.txt --threads 0", "'0' is not a complete number above 0", "classify"),
+        ("classify a.txt --threads x", "'x' is not a complete number above 0", "classify"),
         ("classify a.txt --format xml", "invalid choice: 'xml'", "classify"),
         ("classify a.txt --text-feild x", "--text-feild. Did you mean --text-field?", "classify"),
         ("serve --prot=3", "--prot=3. Did you mean --port?", "serve"),
-        ("serve --port 65536", "'65536' is not a whole number from 0 to 65535", "serve"),
+        ("serve --port 65536", "'65536' is not a complete number from 0 to 65535", "serve"),
         ("feedback exprt", "invalid choice: 'exprt'", "feedback"),
         ("clasify a.txt", "invalid choice: 'clasify' (choose from", ""),
     ],

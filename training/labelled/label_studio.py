@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError, model_validator
 
 from serving.errors import Problem
 from serving.files.row import Row, listed
+from training.labelled.fields import FieldNames
 
 _EXPORT = "Export the project from Label Studio as JSON."
 
@@ -41,16 +42,11 @@ class _Task(BaseModel):
 
 
 class LabelStudio:
-    """The tasks of one file.
+    """The tasks of one file, whose `names` say where the text and the label are."""
 
-    `text_field` is the key of `data` that holds the text, and `control` the name of the Choices
-    control that holds the label; None where the tasks themselves must show it.
-    """
-
-    def __init__(self, file: str, text_field: str | None, control: str | None) -> None:
+    def __init__(self, file: str, names: FieldNames) -> None:
         self._file = file
-        self._text_field = text_field
-        self._control = control
+        self._names = names
         self._controls: Counter[str] = Counter()
         self._unlabelled = 0
 
@@ -80,8 +76,9 @@ class LabelStudio:
 
     def problems(self) -> Iterator[Problem]:
         """Yield what is wrong with the file as a whole, once its tasks are read."""
-        if self._control is not None and self._controls and not self._controls[self._control]:
-            what = f"no Choices control {self._control!r}; there is {listed(self._controls)}"
+        control = self._names.label
+        if control and self._controls and not self._controls[control]:
+            what = f"no Choices control {control!r}; there is {listed(self._controls)}"
             yield Problem(self._file, what, "Name the control that holds the label.")
         elif self._unlabelled:
             what = f"skipped {self._unlabelled:,} tasks that nobody has labelled"
@@ -91,11 +88,14 @@ class LabelStudio:
         """Return the row of one annotation, or None where nobody has chosen a label."""
         choices = [result for result in results if result.type == "choices"]
         self._controls.update(result.from_name for result in choices)
-        if self._control is not None:
-            choices = [result for result in choices if result.from_name == self._control]
+        if self._names.label:
+            choices = [result for result in choices if result.from_name == self._names.label]
         elif len(self._controls) > 1:
             what = f"two Choices controls, {listed(self._controls)}"
-            return row.problem(what, "Name the one that holds the label with --label-field.")
+            remedy = (
+                "Name that of the label with --label-field (data.label_field in a configuration)."
+            )
+            return row.problem(what, remedy)
         labels = [label for result in choices for label in result.value["choices"]]
         if len(labels) > 1:
             what = f"one annotation with the labels {' and '.join(map(str, labels))}"
@@ -107,14 +107,15 @@ class LabelStudio:
             return None
         text = self._text(task.data, choices[0].to_name)
         if text is None:
-            what = f"'data' has no text {self._text_field or 'text'!r}; it has {listed(task.data)}"
-            return row.problem(what, "Name the text's key with --text-field.")
+            what = f"'data' has no text {self._names.text or 'text'!r}; it has {listed(task.data)}"
+            remedy = "Name its key with --text-field (data.text_field in a configuration)."
+            return row.problem(what, remedy)
         fields = {"id": task.id, **task.data, "text": text, "label": labels[0]}
         return Row(row.where, row.line, row.number, fields)
 
     def _text(self, data: dict[str, Any], to_name: str) -> str | None:
-        """Return the text under the key that was named, else that the control names, else `text`."""
-        for key in [self._text_field] if self._text_field else [to_name, "text"]:
+        """Return the text under the named key, else the control's own, else `text`."""
+        for key in [self._names.text] if self._names.text else [to_name, "text"]:
             if isinstance(text := data.get(key), str):
                 return text
         return None

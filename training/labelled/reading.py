@@ -17,12 +17,14 @@ from serving.files.row import Row, listed
 from serving.files.rows import read_rows
 from serving.files.sources import recognise, suffix_of
 from serving.labels import LabelScheme
+from training.labelled.fields import FieldNames
 from training.labelled.label_studio import LabelStudio
 
 _LONGEST_COLUMN = 60  # characters; what is longer is a text, not a kind of sentence
 
 Normalize = Callable[[str], str]
 Conflicts = Literal["stop", "drop", "first", "majority"]
+DEFAULT_NAMES = FieldNames()
 
 
 class _Fields(BaseModel):
@@ -86,24 +88,20 @@ def read_labelled(
     scheme: LabelScheme,
     normalize: Normalize,
     conflicts: Conflicts = "stop",
-    *,
-    text_field: str | None = None,
-    label_field: str | None = None,
+    names: FieldNames = DEFAULT_NAMES,
 ) -> LabelledData:
     """Read JSON Lines, JSON, CSV, TSV and Label Studio files; keep each text once.
 
     Texts are the same if `normalize` makes the same of them, since that is what the model sees.
     `conflicts` says what to do with a text that has two labels: `stop` raises InputError, `drop`
     leaves all its sentences out, `first` keeps the first, `majority` keeps the label that most of
-    them have and leaves ties out. `text_field` and `label_field` name the fields that hold text
-    and label (default: `text` and `label`); in a Label Studio export they are a key of `data` and
-    the name of a Choices control. Raises InputError with the problems of all the files.
+    them have and leaves ties out. Raises InputError with the problems of all the files.
     """
     problems: list[Problem] = []
     by_text: dict[str, list[LabelledSentence]] = defaultdict(list)
     for path in paths:
         rows = 0
-        for row in _labelled_rows(path, text_field, label_field):
+        for row in _labelled_rows(path, names):
             rows += 1
             if isinstance(row, Problem):
                 problems.append(row)
@@ -143,19 +141,20 @@ def fingerprint(sentences: Iterable[LabelledSentence], normalize: Normalize) -> 
     return hashlib.sha256(json.dumps(pairs).encode()).hexdigest()
 
 
-def _labelled_rows(
-    path: Path, text_field: str | None, label_field: str | None
-) -> Iterator[Row | Problem]:
-    """Yield the rows of one file with their text and label under these names."""
+def _labelled_rows(path: Path, names: FieldNames) -> Iterator[Row | Problem]:
+    """Yield the rows of one file, their text and label always as `text` and `label`."""
     source = recognise(path, str(path))
     if source.kind is None or source.kind == "text":
         what = f"not a labelled file: its name ends in {suffix_of(path)}"
         remedy = "Name a .jsonl, .json (also from Label Studio), .csv or .tsv file."
         yield Problem(str(path), what, remedy)
         return
-    names = {"text": text_field or "text", "label": label_field or "label"}
-    columns = {name: f"Name the right one with --{field}-field." for field, name in names.items()}
-    label_studio = LabelStudio(str(path), text_field, label_field)
+    fields = {"text": names.text or "text", "label": names.label or "label"}
+    columns = {
+        name: f"Name the right one with --{field}-field (data.{field}_field in a configuration)."
+        for field, name in fields.items()
+    }
+    label_studio = LabelStudio(str(path), names)
     try:
         with source.open() as file:
             for row in read_rows(source, file, columns):
@@ -164,7 +163,7 @@ def _labelled_rows(
                 elif label_studio.is_task(row):
                     yield from label_studio.rows(row)
                 else:
-                    yield from _renamed(row, names, columns)
+                    yield from _renamed(row, fields, columns)
     except OSError as error:
         what = f"cannot be read ({error.strerror})"
         yield Problem(str(path), what, "Name a labelled file that exists.")
@@ -172,7 +171,7 @@ def _labelled_rows(
 
 
 def _renamed(row: Row, names: dict[str, str], remedies: dict[str, str]) -> Iterator[Row | Problem]:
-    """Yield the row with its text and label under the names used here, or what is missing."""
+    """Yield the row with its text and label under the keys of `names`, or what is missing."""
     if missing := [name for name in names.values() if name not in row.fields]:
         for name in missing:
             what = f"no field {name!r}; the fields are {listed(row.fields)}"
