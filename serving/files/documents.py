@@ -10,7 +10,7 @@ from serving.files.compression import DAMAGE, decompressed
 from serving.files.encoding import decode, decoded_lines
 from serving.files.recognise import recognise_kind
 from serving.files.row import Row, listed, named
-from serving.files.rows import damage, read_rows
+from serving.files.rows import damage, read_rows, unreadable
 from serving.files.sources import Source
 from serving.records import Document
 
@@ -61,36 +61,34 @@ class DocumentStream:
     def __iter__(self) -> Iterator[Document]:
         """Yield the documents; raise InputError at the first bad one, naming file and line."""
         for source in self._sources:
-            with source.open() as file:
-                self._file = file if source.path else None
-                for document in read_documents(source, file, self._options):
-                    if isinstance(document, Problem):
-                        raise refusal([document])
-                    yield document
-                self._finished += file.tell() if source.path else 0
-                self._file = None
+            try:
+                with source.open() as file:
+                    self._file = file if source.path else None
+                    for document in read_documents(source, file, self._options):
+                        if isinstance(document, Problem):
+                            raise refusal([document])
+                        yield document
+                    self._finished += file.tell() if source.path else 0
+                    self._file = None
+            except OSError as error:
+                raise refusal([unreadable(source, error)]) from error
 
 
 def read_documents(
     source: Source, file: BinaryIO, options: ReadOptions
 ) -> Iterator[Document | Problem]:
-    """Yield the documents of `file`, the bytes of `source` as they are on disk."""
-    try:
-        if source.kind is None:
-            names = (options.text_field, options.id_field)
-            kind, file = recognise_kind(file, names)
-            if kind == "text":
-                _check_options(str(source), options)
-            source = dataclasses.replace(source, kind=kind)
-        if source.kind == "text":
-            yield from _texts(source, file, options.unit)
-        else:
-            columns = {options.text_field: f"Name the right one with {options.text_option}."}
-            for row in read_rows(source, file, columns):
-                yield row if isinstance(row, Problem) else _document(source, row, options)
-    except OSError as error:
-        what = f"cannot be read ({error.strerror})"
-        yield Problem(str(source), what, "Check the file and its disk.", whole_file=True)
+    """Yield the documents of `file`, the bytes of `source` as they are on disk. Raises OSError."""
+    if source.kind is None:
+        kind, file = recognise_kind(file, (options.text_field, options.id_field))
+        if kind == "text":
+            _check_options(str(source), options)
+        source = dataclasses.replace(source, kind=kind)
+    if source.kind == "text":
+        yield from _texts(source, file, options.unit)
+    else:
+        columns = {options.text_field: f"Name the right one with {options.text_option}."}
+        for row in read_rows(source, file, columns):
+            yield row if isinstance(row, Problem) else _document(source, row, options)
 
 
 def _check_options(name: str, options: ReadOptions) -> None:

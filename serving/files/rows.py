@@ -38,6 +38,12 @@ def read_rows(
         yield damage(source)
 
 
+def unreadable(source: Source, error: OSError) -> Problem:
+    """Return the problem of a file that cannot be opened or read."""
+    what = f"cannot be read ({error.strerror})"
+    return Problem(str(source), what, "Check the file and its disk.", whole_file=True)
+
+
 def damage(source: Source) -> Problem:
     """Return the problem of a compressed file that cannot be decompressed."""
     suffix = source.compression or ""

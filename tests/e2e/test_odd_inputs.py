@@ -520,3 +520,9 @@ def test_a_field_of_a_text_file_is_refused(labelled_by_command, monkeypatch, tmp
     monkeypatch.chdir(tmp_path)
     Path("a.txt").write_text(DENIAL, encoding="utf-8")
     assert "a.txt: plain text" in labelled_by_command("a.txt", "--text-field", "body")
+
+
+def test_the_page_stops_reading_a_file_that_grows(page):
+    content = gzip.compress(b"\n" * (9 * 2**20))
+    found = page.evaluate(READ, ["a.jsonl.gz", base64.b64encode(content).decode()])
+    assert found["error"].startswith("a.jsonl.gz is larger than 8 MB")

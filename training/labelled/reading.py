@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from serving.errors import Problem, did_you_mean, refusal
 from serving.files.row import Row, listed
-from serving.files.rows import read_rows
+from serving.files.rows import read_rows, unreadable
 from serving.files.sources import recognise, suffix_of
 from serving.labels import LabelScheme
 from training.labelled.fields import FieldNames
@@ -165,8 +165,7 @@ def _labelled_rows(path: Path, names: FieldNames) -> Iterator[Row | Problem]:
                 else:
                     yield from _renamed(row, fields, columns)
     except OSError as error:
-        what = f"cannot be read ({error.strerror})"
-        yield Problem(str(path), what, "Name a labelled file that exists.")
+        yield unreadable(source, error)
     yield from label_studio.problems()
 
 

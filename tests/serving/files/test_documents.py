@@ -252,6 +252,23 @@ def test_bad_input_is_named(tmp_path, name, content, problem, remedy):
     assert len(str(caught.value).splitlines()) == 2
 
 
+def test_a_file_that_goes_away_is_named(tmp_path):
+    path = write(tmp_path / "news.jsonl", '{"text": "a"}')
+    documents = stream(path)
+    path.unlink()
+    with pytest.raises(InputError, match="news.jsonl: cannot be read"):
+        list(documents)
+
+
+def test_records_show_the_form_of_standard_input_while_it_is_still_open(monkeypatch):
+    read_end, write_end = os.pipe()
+    with os.fdopen(write_end, "wb") as writer, os.fdopen(read_end, encoding="utf-8") as reader:
+        monkeypatch.setattr(sys, "stdin", reader)
+        writer.write(b'{"id": "a", "text": "a"}\n')
+        writer.flush()
+        assert next(iter(stream("-"))) == Document("a", "a")
+
+
 def test_an_id_field_that_was_asked_for_must_be_there(tmp_path):
     path = write(tmp_path / "news.jsonl", '{"url": "u", "text": "a"}\n{"text": "b"}\n')
     with pytest.raises(InputError, match=r"line 2: no field 'url'.*\n.*--id-field"):
