@@ -256,7 +256,7 @@ def test_a_file_that_goes_away_is_named(tmp_path):
     path = write(tmp_path / "news.jsonl", '{"text": "a"}')
     documents = stream(path)
     path.unlink()
-    with pytest.raises(InputError, match="news.jsonl: cannot be read"):
+    with pytest.raises(InputError, match=r"news\.jsonl: cannot be read"):
         list(documents)
 
 
