@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from serving.errors import InputError
+from training.labelled.fields import FieldNames, add_options
 
 TRIM = """\
 Cut the vocabulary of an encoder to the word pieces that your text uses: smaller, and the same.
@@ -47,7 +48,10 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "evaluate", help="figures, weak spots and plots of a bundle, alone or against another"
     )
     evaluate.add_argument(
-        "labelled", type=Path, nargs="+", help="labelled files: .jsonl, .csv or Label Studio .json"
+        "labelled",
+        type=Path,
+        nargs="+",
+        help="labelled files: .jsonl, .json (also from Label Studio), .csv or .tsv",
     )
     evaluate.add_argument(
         "--model",
@@ -62,6 +66,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         type=Path,
         help="a folder for report.html, metrics.json and the plots; older ones are replaced",
     )
+    add_options(evaluate)
     evaluate.set_defaults(run=_evaluate)
 
     export = subparsers.add_parser("export", help="a fine-tuned checkpoint to a bundle")
@@ -135,6 +140,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     validate.add_argument(
         "--encoder", help="with --deep: a folder or hub id (default: that of configs/compact.yaml)"
     )
+    add_options(validate)
     validate.set_defaults(run=_validate)
 
 
@@ -155,7 +161,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     with _training_extra():
         from training.evaluate.run import evaluate
 
-        evaluate(options.model, options.labelled, options.out, compare=options.compare)
+        fields = FieldNames.of(options)
+        evaluate(options.model, options.labelled, options.out, options.compare, fields)
     return 0
 
 
@@ -197,11 +204,12 @@ def _validate(options: argparse.Namespace) -> int:
         from training.validate.run import label_scheme, validate
 
         if not options.deep:
-            return validate(options.files, options.labels)
+            return validate(options.files, options.labels, FieldNames.of(options))
         from training.validate.suspects import validate_deep
 
         scheme = label_scheme(options.labels)
-        validate_deep(options.files, scheme, options.out, options.encoder)
+        fields = FieldNames.of(options)
+        validate_deep(options.files, scheme, options.out, options.encoder, fields)
     return 0
 
 

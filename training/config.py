@@ -41,6 +41,12 @@ class DataConfig(Section):
     conflicts: Literal["stop", "drop", "first", "majority"] = Field(
         default="stop", description="stop, drop, first or majority"
     )
+    text_field: str | None = Field(
+        default=None, description="the name of the field with the text, or null for text"
+    )
+    label_field: str | None = Field(
+        default=None, description="the name of the field with the label, or null for label"
+    )
     unsure_weight: Share = Field(default=1.0, description="a weight, 0 to 1")
 
 

@@ -1,4 +1,5 @@
-"""Files in and out: sources, encodings, rows, documents, and the writers of records.
+"""Files in and out: sources, compression, encoding, rows, documents, and the writers of records.
 
-Imports only `errors`, `records` and `labels`; anything may import it.
+A format that is read is one file that yields rows. Imports only `errors`, `records` and `labels`;
+anything may import it.
 """

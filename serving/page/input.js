@@ -1,8 +1,10 @@
-// Files to documents: {id, text} of .txt, .jsonl and .csv, the way `rasd classify` reads them.
+// Files to documents: {id, text}, the way `rasd classify` reads them.
 
 import { t } from "./i18n.js";
 
 const MEGABYTES = 8;
+const SEPARATORS = [",", ";", "\t"];
+const LINE_END = /\r\n|\n|\r/;
 
 /** Return {documents, notes}; throw an Error whose message says which file and line is wrong. */
 export async function readFiles(files) {
@@ -10,85 +12,155 @@ export async function readFiles(files) {
   const notes = [];
   for (const file of files) {
     const name = file.name;
-    if (file.size > MEGABYTES * 2 ** 20) throw new Error(t("tooBig", { name, n: MEGABYTES }));
-    const read = READERS[name.split(".").at(-1).toLowerCase()];
-    if (!read) throw new Error(t("wrongKind", { name }));
-    const { text, old } = decode(new Uint8Array(await file.arrayBuffer()));
-    if (old) notes.push(t("oldEncoding", { name }));
+    const inner = name.replace(/\.gz$/i, "");
+    const read = READERS[inner.split(".").at(-1).toLowerCase()];
+    if (!read || !inner.includes(".")) throw new Error(t("wrongKind", { name }));
+    const { text, encoding } = decode(name, await bytesOf(file, inner !== name));
+    if (encoding) notes.push(t("oldEncoding", { name, encoding }));
     documents.push(...read(name, text));
   }
   return { documents, notes };
 }
 
-/** UTF-8, UTF-16 where a byte order mark says so, and otherwise the old encoding of Arabic. */
-export function decode(bytes) {
-  const mark = { "255,254": "utf-16le", "254,255": "utf-16be" }[bytes.slice(0, 2).join()];
-  if (mark) return { text: new TextDecoder(mark).decode(bytes), old: false };
-  try {
-    return { text: new TextDecoder("utf-8", { fatal: true }).decode(bytes), old: false };
-  } catch {
-    return { text: new TextDecoder("windows-1256").decode(bytes), old: true };
+/** Return the bytes of a file, decompressed; stop as soon as there are too many. */
+async function bytesOf(file, compressed) {
+  const { name } = file;
+  const stream = compressed ? file.stream().pipeThrough(new DecompressionStream("gzip")) : file.stream();
+  const pieces = [];
+  let size = 0;
+  const reader = stream.getReader();
+  for (;;) {
+    const { done, value } = await reader.read().catch(() => {
+      throw new Error(t("damaged", { name }));
+    });
+    if (done) return new Uint8Array(await new Blob(pieces).arrayBuffer());
+    pieces.push(value);
+    size += value.length;
+    if (size > MEGABYTES * 2 ** 20) {
+      reader.cancel().catch(() => {});
+      throw new Error(t("tooBig", { name, n: MEGABYTES }));
+    }
   }
 }
+
+/** Return the text, and the encoding unless it is UTF-8: UTF-16 with a byte order mark, or
+ * Windows-1256 if nearly all that is not ASCII reads as Arabic. */
+function decode(name, bytes) {
+  const encoding = { "255,254": "UTF-16LE", "254,255": "UTF-16BE" }[bytes.slice(0, 2).join()];
+  if (encoding) return { text: new TextDecoder(encoding).decode(bytes), encoding };
+  const nul = bytes.indexOf(0);
+  if (nul >= 0) throw wrong(name, lineAt(bytes, nul), "notText");
+  try {
+    return { text: new TextDecoder("utf-8", { fatal: true }).decode(bytes) };
+  } catch {
+    const text = new TextDecoder("windows-1256").decode(bytes);
+    const foreign = [...text].filter((c) => c > "\x7f");
+    const arabic = foreign.filter((c) => /\p{Script_Extensions=Arabic}/u.test(c));
+    if (arabic.length < 0.8 * foreign.length) throw new Error(t("notUtf8", { name }));
+    return { text, encoding: "Windows-1256" };
+  }
+}
+
+const lineAt = (bytes, end) => bytes.subarray(0, end).reduce((n, byte) => n + (byte === 10), 1);
 
 const READERS = {
   txt: (name, text) => [{ id: name, text }],
   jsonl: readJsonLines,
-  csv: readCsv,
+  ndjson: readJsonLines,
+  json: readJson,
+  csv: (name, text) => readTable(name, text),
+  tsv: (name, text) => readTable(name, text, "\t"),
 };
 
 function readJsonLines(name, text) {
-  const documents = [];
-  for (const [index, line] of text.split("\n").entries()) {
-    if (!line.trim()) continue;
-    let fields = null;
-    try {
-      fields = JSON.parse(line);
-    } catch { /* told below */ }
-    if (fields === null || typeof fields !== "object" || Array.isArray(fields)) {
-      throw wrong(name, index + 1, "notJson");
-    }
-    documents.push(toDocument(name, index + 1, fields));
+  return text.split("\n").flatMap((line, index) =>
+    line.trim() ? [toDocument(name, index + 1, index + 1, parse(name, index + 1, line))] : []);
+}
+
+/** Read a JSON array of objects, one object, or one object on each line. */
+function readJson(name, text) {
+  if (!text.trim()) return [];
+  let value;
+  try {
+    value = JSON.parse(text, exactNumbers);
+  } catch (error) {
+    if (text.trimStart().startsWith("{")) return readJsonLines(name, text);
+    throw wrong(name, 1, "notJson");
   }
-  return documents;
+  if (!Array.isArray(value)) return [toDocument(name, 1, 1, value)];
+  return value.map((item, index) => toDocument(name, 1, index + 1, item));
 }
 
-function readCsv(name, text) {
-  const [header, ...rows] = csvRows(name, text);
+function parse(name, line, text) {
+  try {
+    return JSON.parse(text, exactNumbers);
+  } catch {
+    throw wrong(name, line, "notJson");
+  }
+}
+
+/** Keep the digits of a number that JavaScript would round: an id may be one. */
+const exactNumbers = (key, value, context) =>
+  typeof value === "number" && !Number.isSafeInteger(value) && context ? context.source : value;
+
+function readTable(name, text, separator) {
+  const [header, ...rows] = csvRows(name, text, separator);
   if (!header) return [];
-  return rows.map(({ cells, line }) =>
-    toDocument(name, line, Object.fromEntries(header.cells.map((key, i) => [key.trim(), cells[i]]))));
+  const columns = header.cells.map((column) => column.trim());
+  if (!columns.includes("text")) throw wrong(name, header.line, "noText");
+  const twice = columns.find((column, i) => column && columns.indexOf(column) !== i);
+  if (twice) throw wrong(name, header.line, "twoColumns", { column: twice });
+  return rows.map(({ cells, line }) => {
+    if (cells.length !== columns.length) throw wrong(name, line, "wrongCells");
+    return toDocument(name, line, line, Object.fromEntries(columns.map((column, i) => [column, cells[i]])));
+  });
 }
 
-/** Return [{cells, line}] of RFC 4180 text, whose first line shows what separates its cells; empty
- * lines are passed over. */
-export function csvRows(name, text) {
+/** Return [{cells, line}] of RFC 4180 text; rows without any cell are passed over. */
+function csvRows(name, text, separator) {
   const rows = [];
   let cells = [];
   let line = 1;
-  let start = 1;
-  const header = text.split(/\r\n|\n|\r/, 1)[0];
-  const separator = [",", ";", "\t"].find((sign) => header.includes(sign)) ?? ",";
+  const excel = /^\s*"?sep=(.)"?[ \t]*(?:\r\n|\n|\r|$)/i.exec(text);
+  if (excel) line += excel[0].split(LINE_END).length - 1;
+  const sign = excel?.[1] ?? separator ?? separatorOf(text);
+  let start = line;
+  const quotedSign = `\\u{${sign.codePointAt(0).toString(16)}}`;
   const cell = new RegExp(
-    String.raw`(?:"((?:[^"]|"")*)"|([^"${separator}\r\n]*))(${separator}|\r\n|\n|\r|$)`, "y");
+    String.raw`(?:"((?:[^"]|"")*)"|([^"${quotedSign}\r\n][^${quotedSign}\r\n]*|))(${quotedSign}|\r\n|\n|\r|$)`, "uy");
+  cell.lastIndex = excel ? excel[0].length : 0;
   while (cell.lastIndex < text.length || cells.length) {
     const match = cell.exec(text);
     if (!match) throw wrong(name, start, "openQuote");
     const [all, quoted, bare, end] = match;
     line += (all.match(/\r\n|\n|\r/g) ?? []).length;
     cells.push(quoted === undefined ? bare : quoted.replaceAll('""', '"'));
-    if (end === separator) continue;
-    if (cells.length > 1 || cells[0]) rows.push({ cells, line: start });
+    if (end === sign) continue;
+    if (cells.some(Boolean)) rows.push({ cells, line: start });
     cells = [];
     start = line;
   }
   return rows;
 }
 
-function toDocument(name, line, fields) {
-  if (typeof fields.text !== "string") throw wrong(name, line, "noText");
-  const id = fields.id === undefined || fields.id === null || fields.id === "" ? `${name}:${line}` : String(fields.id);
-  return { id, text: fields.text };
+/** Return the sign that finds `text` in the header, and otherwise most cells. */
+function separatorOf(text) {
+  const header = text.split(LINE_END).find((line) => line.trim()) ?? "";
+  const score = (sign) => {
+    const cells = header.split(sign).map((cell) => cell.trim().replace(/^"\s*|\s*"$/g, ""));
+    return (cells.includes("text") ? header.length + 1 : 0) + cells.length;
+  };
+  return SEPARATORS.reduce((best, sign) => (score(sign) > score(best) ? sign : best));
 }
 
-const wrong = (name, line, what) => new Error(t("badLine", { name, line, what: t(what) }));
+function toDocument(name, line, number, fields) {
+  if (fields === null || typeof fields !== "object" || Array.isArray(fields)) {
+    throw wrong(name, line, "notJson");
+  }
+  const { id, text } = fields;
+  if (typeof text !== "string") throw wrong(name, line, "noText");
+  if (id !== null && typeof id === "object") throw wrong(name, line, "badId");
+  return { id: id === undefined || id === null || id === "" ? `${name}:${number}` : String(id), text };
+}
+
+const wrong = (name, line, what, values) => new Error(t("badLine", { name, line, what: t(what, values) }));

@@ -44,19 +44,19 @@ BAD_FILES = {
     "news.txt": [
         (GOOD.encode("cp1256"), "line 1: byte 0xe4 is not UTF-8", "iconv -f CP1256"),
         ((GOOD * 2).encode()[:-3], "line 2: byte 0xd8 is not UTF-8", "cut off"),
-        ((GOOD + "خ\0بر").encode(), "line 2: byte 0x00 is no text", "tr -d"),
+        ((GOOD + "خ\0بر").encode(), "line 2: byte 0x00 is not text", "tr -d"),
         (GOOD.encode("utf-16"), "line 1: begins with the byte order mark", "UTF-16"),
     ],
     "news.jsonl": [
-        (SEVEN_LINES.encode(), "line 7, column 15: not JSON", "one JSON object a line"),
+        (SEVEN_LINES.encode(), "line 7: not JSON", "one JSON object per line"),
         (b'{"id": 1, "body": "x"}', "no field 'text'; the fields are 'id', 'body'", "--text-field"),
     ],
     "news.csv": [
         (b"id,body\n1,x\n", "no field 'text'; the fields are 'id', 'body'", "--text-field"),
         (b"id,text\n1,a, b\n", "line 2: 3 cells, the header has 2", "Quote"),
     ],
-    "news.docx": [(b"PK", "(.docx)", ".txt, .jsonl and .csv")],
-    "news.txt.gz": [(b"news", "not a whole gzip file", "gzip -t")],
+    "news.docx": [(b"PK", "(.docx)", ".txt, .jsonl")],
+    "news.txt.gz": [(b"news", "not a complete gzip file", "gzip -t")],
 }
 
 
@@ -92,8 +92,8 @@ def test_bad_standard_input(rasd, tmp_path):
         tmp_path,
         "-",
         stdin='{"text": "خبر"}\n{"text"\n',
-        problem="standard input: line 2, column 8: not JSON",
-        remedy="one JSON object a line",
+        problem="standard input: line 2: not JSON",
+        remedy="one JSON object per line",
     )
 
 

@@ -192,7 +192,7 @@ def test_files_of_every_kind_stand_beside_each_other(page, tmp_path):
         ("a.jsonl", '{"text": "خبر"}\n{"text": \n', "a.jsonl, line 2"),
         ("a.jsonl", '{"body": "خبر"}\n', "there is no field “text”"),
         ("a.csv", 'text\n"خبر\n', "a.csv, line 2"),
-        ("a.pdf", "%PDF", "give .txt, .jsonl or .csv"),
+        ("a.pdf", "%PDF", "give .txt, .jsonl, .json, .csv or .tsv"),
     ],
 )
 def test_a_wrong_file_is_told_by_line(page, tmp_path, name, content, said):

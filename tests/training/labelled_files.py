@@ -8,19 +8,20 @@ import pytest
 from serving.errors import InputError
 from serving.labels import LabelScheme
 from serving.text.normalize import NORMALIZERS
+from training.labelled.fields import FieldNames
 from training.labelled.reading import LabelledData, read_labelled
 
 SCHEME = LabelScheme.read(Path(__file__).parents[2] / "configs" / "labels.yaml")
 LIGHT = NORMALIZERS["light"].apply
 
 
-def read(*files: Path, conflicts: str = "stop") -> LabelledData:
-    return read_labelled(files, SCHEME, LIGHT, conflicts)
+def read(*files: Path, conflicts: str = "stop", **names: str) -> LabelledData:
+    return read_labelled(files, SCHEME, LIGHT, conflicts, FieldNames(**names))
 
 
-def refused(*files: Path) -> InputError:
+def refused(*files: Path, **names: str) -> InputError:
     with pytest.raises(InputError) as caught:
-        read(*files)
+        read(*files, **names)
     return caught.value
 
 

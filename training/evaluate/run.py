@@ -23,7 +23,8 @@ from training.evaluate.comparison import Comparison
 from training.evaluate.measure import Evaluation, answer, assess, compare_answers
 from training.evaluate.metrics import Metrics
 from training.evaluate.tables import print_evaluation
-from training.labelled.reading import LabelledSentence, read_labelled
+from training.labelled.fields import FieldNames
+from training.labelled.reading import DEFAULT_NAMES, LabelledSentence, read_labelled
 
 
 def evaluate(
@@ -31,6 +32,7 @@ def evaluate(
     labelled: Sequence[Path],
     out: Path | None = None,
     compare: Path | None = None,
+    fields: FieldNames = DEFAULT_NAMES,
 ) -> Metrics:
     """Measure a bundle (default: the model that ships) on labelled files and print tables.
 
@@ -44,7 +46,7 @@ def evaluate(
     scheme = classifier.bundle.scheme
     other = _load_other(compare, classifier) if compare else None
     normalize = NORMALIZERS[classifier.bundle.manifest.normalizer.name].apply
-    sentences, warnings = _read_every(labelled, scheme, normalize)
+    sentences, warnings = _read_every(labelled, scheme, normalize, fields)
     for warning in warnings:
         sys.stderr.write(f"rasd: warning: {warning}\n")
     answers = answer(classifier, sentences)
@@ -111,7 +113,10 @@ def _load_other(folder: Path, classifier: Classifier) -> Classifier:
 
 
 def _read_every(
-    paths: Sequence[Path], scheme: LabelScheme, normalize: Callable[[str], str]
+    paths: Sequence[Path],
+    scheme: LabelScheme,
+    normalize: Callable[[str], str],
+    fields: FieldNames,
 ) -> tuple[list[LabelledSentence], list[str]]:
     """Read every sentence, and warnings that tell of repeated and contradictory ones.
 
@@ -120,7 +125,10 @@ def _read_every(
     """
     occurrence = count()
     data = read_labelled(
-        paths, scheme, lambda text: (key := normalize(text)) and f"{key} {next(occurrence)}"
+        paths,
+        scheme,
+        lambda text: (key := normalize(text)) and f"{key} {next(occurrence)}",
+        names=fields,
     )
     labels = defaultdict(list)
     for sentence in data.sentences:

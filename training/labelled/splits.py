@@ -10,6 +10,7 @@ from pathlib import Path
 from serving.errors import InputError
 from serving.labels import LabelScheme
 from training.config import TrainConfig
+from training.labelled.fields import FieldNames
 from training.labelled.reading import LabelledSentence, Normalize, read_labelled
 
 _NUMBER = re.compile(r"\d+(?:[.,٫٬]\d+)*")
@@ -30,7 +31,7 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """What a configuration trains on and holds out, and what is odd about it."""
+    """What a configuration trains on and holds out, and the warnings about it."""
 
     train: list[LabelledSentence]
     dev: list[LabelledSentence]
@@ -38,16 +39,17 @@ class Sides:
 
 
 def read_sides(config: TrainConfig, scheme: LabelScheme, normalize: Normalize) -> Sides:
-    """Read the labelled files of a configuration and part them.
+    """Read the labelled files of a configuration and split them.
 
-    With `data.dev` nothing is drawn from the training files. Raises InputError when the files
+    With `data.dev` nothing is held out of the training files. Raises InputError when the files
     have problems, nothing is held out or a label has nothing to learn it from.
     """
     data = config.data
-    read = read_labelled(data.train, scheme, normalize, data.conflicts)
+    names = FieldNames(data.text_field, data.label_field)
+    read = read_labelled(data.train, scheme, normalize, data.conflicts, names)
     fraction = 0.0 if data.dev else data.dev_fraction
     split = split_by_text(read.sentences, normalize, fraction, config.optimisation.seed)
-    named = read_labelled(data.dev, scheme, normalize, data.conflicts)
+    named = read_labelled(data.dev, scheme, normalize, data.conflicts, names)
     dev = [*split.dev, *named.sentences]
     train, leaks = drop_leaks(split.train, named.sentences, normalize)
     if not dev:
@@ -88,13 +90,13 @@ def split_by_text(
 ) -> Split:
     """Hold out about `fraction` (0 to 1) of the sentences, near-identical ones together.
 
-    The side hangs on a hash of the text's key and the seed alone. So a sentence stays on its
+    The side depends only on a hash of the text's key and the seed. So a sentence stays on its
     side however many others come or go, and the figures of two models, one trained on more data,
-    can be compared; a shuffle or an exact stratification would move sentences over. The price is
-    that the labels' shares on both sides agree only as well as chance has it.
+    can be compared; a shuffle or an exact stratification would move sentences over. In return, the
+    labels' shares on both sides agree only approximately.
 
-    A side that the file itself asks for is kept; but a training sentence is left out when one
-    near-identical to it is held out.
+    A `split` in the file itself is kept, but a training sentence is left out when a near-identical
+    one is held out.
     """
     held_out = {"dev", "validation"}
     train, dev, test = [], [], []
@@ -113,7 +115,7 @@ def split_by_text(
 def drop_leaks(
     train: Iterable[LabelledSentence], dev: Iterable[LabelledSentence], normalize: Normalize
 ) -> tuple[list[LabelledSentence], int]:
-    """Return the training sentences that have no near-identical one in `dev`, and the loss."""
+    """Return the training sentences without a near-identical one in `dev`, and how many had one."""
     held_out = {leak_key(sentence.text, normalize) for sentence in dev}
     train = list(train)
     kept = [s for s in train if leak_key(s.text, normalize) not in held_out]
@@ -121,7 +123,7 @@ def drop_leaks(
 
 
 def _share(key: str, seed: int) -> float:
-    """Return a number from 0 up to 1 that hangs on nothing but its arguments."""
+    """Return a number from 0 to below 1 that depends only on its arguments."""
     digest = hashlib.sha256(f"{seed}\n{key}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 

@@ -11,13 +11,16 @@ from serving.errors import SHOWN, InputError
 from serving.labels import LabelScheme
 from serving.text.normalize import NORMALIZERS
 from training.config import load_config
-from training.labelled.reading import read_labelled
+from training.labelled.fields import FieldNames
+from training.labelled.reading import DEFAULT_NAMES, read_labelled
 from training.labelled.splits import read_sides
 
 LABELS = Path("configs/labels.yaml")
 
 
-def validate(paths: Sequence[Path], labels: Path | None = None) -> int:
+def validate(
+    paths: Sequence[Path], labels: Path | None = None, fields: FieldNames = DEFAULT_NAMES
+) -> int:
     """Check every path, say on stdout what is well and on stderr what is not; return 0 or 2.
 
     A folder is a bundle, a .yaml file a training configuration or a label scheme, the rest are
@@ -27,7 +30,7 @@ def validate(paths: Sequence[Path], labels: Path | None = None) -> int:
     failed = False
     for path in paths:
         try:
-            summary, warnings = _check(path, labels)
+            summary, warnings = _check(path, labels, fields)
         except InputError as error:
             place = "" if str(path) in error.problem else f"{path}: "
             sys.stderr.write(f"rasd: {place}{error}\n")
@@ -41,13 +44,13 @@ def validate(paths: Sequence[Path], labels: Path | None = None) -> int:
     return InputError.exit_code if failed else 0
 
 
-def _check(path: Path, labels: Path | None) -> tuple[str, list[str]]:
+def _check(path: Path, labels: Path | None, fields: FieldNames) -> tuple[str, list[str]]:
     """Return what a good file holds and what is odd about it; raise InputError for a bad one."""
     if path.is_dir():
         return _check_bundle(path)
     if path.suffix.lower() in {".yaml", ".yml"}:
         return _check_yaml(path)
-    data = read_labelled([path], label_scheme(labels), NORMALIZERS["light"].apply)
+    data = read_labelled([path], label_scheme(labels), NORMALIZERS["light"].apply, names=fields)
     counts = ", ".join(f"{name} {count:,}" for name, count in data.counts.items())
     return f"{len(data.sentences):,} sentences, {counts}", data.warnings
 

@@ -26,7 +26,8 @@ from serving.errors import InputError
 from serving.labels import LabelScheme
 from serving.text.normalize import NORMALIZERS
 from training.evaluate.calibration import FloatArray, IntArray
-from training.labelled.reading import LabelledSentence, read_labelled
+from training.labelled.fields import FieldNames
+from training.labelled.reading import DEFAULT_NAMES, LabelledSentence, read_labelled
 from training.labelled.splits import leak_key
 from training.model.classifier import load_encoder
 from training.model.hub import find_source
@@ -67,7 +68,11 @@ class Finding:
 
 
 def validate_deep(
-    paths: Sequence[Path], scheme: LabelScheme, out: Path | None, encoder: str | None = None
+    paths: Sequence[Path],
+    scheme: LabelScheme,
+    out: Path | None,
+    encoder: str | None = None,
+    fields: FieldNames = DEFAULT_NAMES,
 ) -> None:
     """Print what is suspect in labelled files; write every finding to the CSV file `out`.
 
@@ -76,7 +81,10 @@ def validate_deep(
     normalize = NORMALIZERS["light"].apply
     occurrence = count()  # a text that stands there twice is what is looked for
     data = read_labelled(
-        paths, scheme, lambda text: (key := normalize(text)) and f"{key} {next(occurrence)}"
+        paths,
+        scheme,
+        lambda text: (key := normalize(text)) and f"{key} {next(occurrence)}",
+        names=fields,
     )
     sentences = data.sentences
     names = [name for name in scheme.names if data.counts[name]]

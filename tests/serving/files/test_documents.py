@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serving.errors import InputError
-from serving.files.documents import DocumentStream, ReadOptions, find_sources
+from serving.files.documents import DocumentStream, ReadOptions
+from serving.files.sources import find_sources
 from serving.records import Document
 
 PROPERTY = settings(
@@ -159,7 +160,7 @@ def test_a_folder_is_read_in_order_without_hidden_and_foreign_files(tmp_path, ca
         write(path, '{"text": "خبر"}')
     assert [d.id for d in read(tmp_path)] == ["a/y.jsonl.gz:1", "a/z.TXT", "b.txt"]
     told = capsys.readouterr().err
-    assert told == f"rasd: {tmp_path}: left out files of other kinds: 1 (.png)\n"
+    assert told == f"rasd: {tmp_path}: skipped files of other kinds: 1 (.png)\n"
 
 
 def test_inputs_are_read_in_the_order_given(tmp_path):
@@ -207,9 +208,14 @@ def test_documents_are_read_only_as_they_are_asked_for(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "problem", "remedy"),
     [
-        ("a.jsonl", b'{"text": "a"}\n[1]\n', "line 2: an array, not an object", "jq"),
-        ("a.jsonl", b'{"text": "a",}\n', "line 1, column 1", "one JSON object a line"),
-        ("a.jsonl", b'{"text": ' + b"[" * 100_000, "line 1", "one JSON object a line"),
+        (
+            "a.jsonl",
+            b'{"text": "a"}\n[1]\n',
+            "line 2: an array, not an object",
+            "JSON object per line",
+        ),
+        ("a.jsonl", b'{"text": "a",}\n', "line 1: not JSON: ", "one JSON object per line"),
+        ("a.jsonl", b'{"text": ' + b"[" * 100_000, "line 1", "one JSON object per line"),
         ("a.jsonl", b'{"text": "a", "n": ' + b"9" * 5000 + b"}", "line 1", "JSON object"),
         ("a.jsonl", b'\n{"body": "a", "n": 1}', "line 2: no field 'text'", "--text-field"),
         ("a.jsonl", b'{"body": "a", "n": 1}', "the fields are 'body', 'n'", "--text-field"),
@@ -218,21 +224,21 @@ def test_documents_are_read_only_as_they_are_asked_for(tmp_path):
         ("a.jsonl", b'{"text": "a", "id": {}}', "field 'id' is an object", "--id-field"),
         ("a.csv", b'id,text\n1,"a\nb"\n2,b,c\n', "line 4: 3 cells, the header has 2", "Quote"),
         ("a.csv", b"id,text\n1\n", "line 2: 1 cells, the header has 2", "Quote"),
-        ("a.csv", b'id,text\n1,"a\n2,b\n3,c\n', "line 2: not CSV", "quote sign"),
+        ("a.csv", b'id,text\n1,"a\n2,b\n3,c\n', "line 2: not CSV", "double quote"),
         ("a.txt", "خبر\nنفى".encode("cp1256"), "line 1: byte 0xce is not UTF-8", "CP1256"),
         ("a.txt", "ok\nx déjà vu".encode("cp1252"), "0xe9 is not UTF-8 (byte 4", "must be UTF-8"),
         ("a.csv", "text\nخبر".encode("cp1256"), "line 2: byte 0xce is not UTF-8", "CP1256"),
         ("a.txt", "خبر\nنفى".encode()[:-1], "line 2: byte 0xd9 is not UTF-8", "cut off"),
         ("a.txt", "خبر".encode("utf-16"), "line 1: begins with the byte order mark", "UTF-16"),
-        ("a.txt", "news".encode("utf-16-le"), "byte 0x00 is no text (byte 2 of", "UTF-16"),
-        ("a.txt", "خبر عاجل".encode("utf-16-be"), "byte 0x00 is no text (byte 7 of", "UTF-16BE"),
+        ("a.txt", "news".encode("utf-16-le"), "byte 0x00 is not text (byte 2 of", "UTF-16"),
+        ("a.txt", "خبر عاجل".encode("utf-16-be"), "byte 0x00 is not text (byte 7 of", "UTF-16BE"),
         ("a.jsonl", b'{"text": "a"}\n{"te\0t": "b"}', "line 2: byte 0x00", "tr -d"),
-        ("a.txt", b"\0", "line 1: byte 0x00 is no text", "tr -d"),
-        ("a.txt", bytes(range(256)), "line 1: byte 0x00 is no text", "binary file"),
-        ("a.txt.gz", b"no gzip", "not a whole gzip file", "gzip -t"),
-        ("a.txt.gz", gzip.compress(os.urandom(99))[:60], "not a whole gzip file", "gzip -t"),
-        ("a.txt.xz", b"no xz", "not a whole xz file", "xz -t"),
-        ("a.txt.xz", lzma.compress(os.urandom(99))[:60], "not a whole xz file", "xz -t"),
+        ("a.txt", b"\0", "line 1: byte 0x00 is not text", "tr -d"),
+        ("a.txt", bytes(range(256)), "line 1: byte 0x00 is not text", "binary file"),
+        ("a.txt.gz", b"no gzip", "not a complete gzip file", "gzip -t"),
+        ("a.txt.gz", gzip.compress(os.urandom(99))[:60], "not a complete gzip file", "gzip -t"),
+        ("a.txt.xz", b"no xz", "not a complete xz file", "xz -t"),
+        ("a.txt.xz", lzma.compress(os.urandom(99))[:60], "not a complete xz file", "xz -t"),
     ],
 )
 def test_bad_input_is_named(tmp_path, name, content, problem, remedy):
@@ -244,6 +250,23 @@ def test_bad_input_is_named(tmp_path, name, content, problem, remedy):
     assert problem in caught.value.problem
     assert remedy in caught.value.remedy
     assert len(str(caught.value).splitlines()) == 2
+
+
+def test_a_file_that_goes_away_is_named(tmp_path):
+    path = write(tmp_path / "news.jsonl", '{"text": "a"}')
+    documents = stream(path)
+    path.unlink()
+    with pytest.raises(InputError, match=r"news\.jsonl: cannot be read"):
+        list(documents)
+
+
+def test_records_show_the_form_of_standard_input_while_it_is_still_open(monkeypatch):
+    read_end, write_end = os.pipe()
+    with os.fdopen(write_end, "wb") as writer, os.fdopen(read_end, encoding="utf-8") as reader:
+        monkeypatch.setattr(sys, "stdin", reader)
+        writer.write(b'{"id": "a", "text": "a"}\n')
+        writer.flush()
+        assert next(iter(stream("-"))) == Document("a", "a")
 
 
 def test_an_id_field_that_was_asked_for_must_be_there(tmp_path):

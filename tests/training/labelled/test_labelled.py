@@ -77,9 +77,7 @@ def test_csv_whose_cells_part_at_semicolons(tmp_path: Path) -> None:
     assert (only.text, only.label) == (f"{DENIAL}; نعم, لا", "denial")
 
 
-def test_label_studio_passes_over_what_nobody_labelled(tmp_path: Path) -> None:
-    named_otherwise = task(4, CLAIM, "claim")
-    named_otherwise["data"] = {"priority": 3, "sentence": CLAIM, "date": "2026-03-01"}
+def test_label_studio_skips_what_nobody_labelled(tmp_path: Path) -> None:
     linked = task(1, ATTACK, "attack_report", "attack_report")
     linked["annotations"][0]["result"].append({"type": "relation", "from_id": "a", "to_id": "b"})
     file = label_studio(
@@ -87,14 +85,87 @@ def test_label_studio_passes_over_what_nobody_labelled(tmp_path: Path) -> None:
         linked,
         task(2, "لم يقرأها أحد."),
         task(3, "ألغاها المراجع.", "claim", was_cancelled=True),
-        named_otherwise,
     )
     data = read(file)
-    assert [(s.text, s.label, s.id, s.date) for s in data.sentences] == [
-        (ATTACK, "attack_report", "1", None),
-        (CLAIM, "claim", "4", "2026-03-01"),
+    assert [(s.text, s.label, s.id) for s in data.sentences] == [(ATTACK, "attack_report", "1")]
+    assert data.warnings == [f"{file}: skipped 2 tasks that nobody has labelled"]
+
+
+def elsewhere(control: str = "label", to_name: str = "text") -> dict:
+    """A task whose text is not under `text`, and whose first string is not the text."""
+    found = task(4, CLAIM, "claim")
+    found["data"] = {"url": "https://example.org/a", "sentence": CLAIM, "date": "2026-03-01"}
+    found["annotations"][0]["result"][0] |= {"from_name": control, "to_name": to_name}
+    return found
+
+
+def test_label_studio_text_is_what_the_control_labels(tmp_path: Path) -> None:
+    (only,) = read(label_studio(tmp_path / "a.json", elsewhere(to_name="sentence"))).sentences
+    assert (only.text, only.date) == (CLAIM, "2026-03-01")
+
+
+def test_label_studio_text_is_asked_for_rather_than_guessed(tmp_path: Path) -> None:
+    file = label_studio(tmp_path / "a.json", elsewhere())
+    error = refused(file)
+    assert "task 4: 'data' has no text 'text'; it has 'url', 'sentence', 'date'" in error.problem
+    assert "--text-field" in error.remedy
+    (only,) = read(file, text="sentence").sentences
+    assert (only.text, only.label) == (CLAIM, "claim")
+    assert "no text 'body'" in refused(file, text="body").problem
+
+
+def test_one_of_two_label_studio_controls_is_named(tmp_path: Path) -> None:
+    both = task(1, CLAIM, "claim")
+    topic = {"from_name": "topic", "to_name": "text", "type": "choices"}
+    both["annotations"][0]["result"].append(topic | {"value": {"choices": ["other"]}})
+    file = label_studio(tmp_path / "a.json", both)
+    error = refused(file)
+    assert "task 1: two Choices controls, 'label', 'topic'" in error.problem
+    assert "--label-field" in error.remedy
+    assert [s.label for s in read(file, label="label").sentences] == ["claim"]
+    assert [s.label for s in read(file, label="topic").sentences] == ["other"]
+    assert (
+        "no Choices control 'lable'; there is 'label', 'topic'"
+        in refused(file, label="lable").problem
+    )
+
+
+def test_a_second_label_studio_control_is_seen_where_it_is_used_alone(tmp_path: Path) -> None:
+    other = task(2, ATTACK, "other")
+    other["annotations"][0]["result"][0]["from_name"] = "topic"
+    file = label_studio(tmp_path / "a.json", task(1, CLAIM, "claim"), other)
+    assert "task 2: two Choices controls" in refused(file).problem
+
+
+def test_label_studio_spans_are_named_as_what_they_are(tmp_path: Path) -> None:
+    spans = task(5, CLAIM, "claim")
+    spans["annotations"][0]["result"] = [
+        {
+            "from_name": "parts",
+            "to_name": "text",
+            "type": "labels",
+            "value": {"start": 0, "end": 4, "text": "تبنت", "labels": ["claim"]},
+        }
     ]
-    assert data.warnings == [f"{file}: passed over 2 tasks that nobody has labelled"]
+    error = refused(label_studio(tmp_path / "a.json", spans))
+    assert "task 5: labels parts of the text (control 'parts', type labels)" in error.problem
+    assert "Choices" in error.remedy
+
+
+def test_text_and_label_may_have_other_names(tmp_path: Path) -> None:
+    lines = json_lines(tmp_path / "a.jsonl", {"body": CLAIM, "kind": "claim", "text": "no"})
+    table = tmp_path / "a.csv"
+    table.write_text(f"id,kind,body\n1,claim,{CLAIM}\n", encoding="utf-8")
+    for file in (lines, table):
+        (only,) = read(file, text="body", label="kind").sentences
+        assert (only.text, only.label) == (CLAIM, "claim")
+        assert "no field 'bodi'" in refused(file, text="bodi", label="kind").problem
+
+
+def test_a_json_array_of_labelled_sentences_is_read(tmp_path: Path) -> None:
+    rows = [{"text": CLAIM, "label": "claim"}, {"text": DENIAL, "label": "denial"}]
+    data = read(label_studio(tmp_path / "a.json", *rows, indent=1))
+    assert [(s.label, s.line) for s in data.sentences] == [("claim", 2), ("denial", 6)]
 
 
 def test_label_studio_tasks_know_their_lines(tmp_path: Path) -> None:

@@ -29,13 +29,13 @@ BAD_FILES = {
     "no label": (
         "a.jsonl",
         f'\n{{"text": "{CLAIM}", "label": " "}}',
-        "line 2: the label is empty",
+        "line 2: 'label' is empty",
         "attack_report, claim, denial, official_response, other",
     ),
     "null label": (
         "a.jsonl",
         f'{{"text": "{CLAIM}", "label": null}}',
-        "label is null",
+        "'label' is null",
         "must be a string",
     ),
     "missing field": (
@@ -47,61 +47,76 @@ BAD_FILES = {
     "bad split": (
         "a.jsonl",
         f'{{"text": "{CLAIM}", "label": "claim", "split": "eval"}}',
-        'split is "eval"',
+        "'split' is \"eval\"",
         "train, dev, validation or test",
     ),
-    "empty text": ("a.jsonl", '{"text": " ", "label": "claim"}', "text is empty", "take the line"),
+    "empty text": (
+        "a.jsonl",
+        '{"text": " ", "label": "claim"}',
+        "'text' is empty",
+        "remove the record",
+    ),
     "only tatweel": (
         "a.jsonl",
         '{"text": "ــــ", "label": "claim"}',
         "empty after normalising",
-        "take the line",
+        "remove the record",
     ),
     "only signs": (
         "a.jsonl",
         '{"text": "…!؟", "label": "claim"}',
         "no letter or digit",
-        "take the line",
+        "remove the record",
     ),
     "NUL in the text": (
         "a.jsonl",
         '{"text": "هجوم\\u0000", "label": "claim"}',
         "U+0000",
-        "take the line",
+        "remove the record",
     ),
     "half a surrogate pair": (
         "a.jsonl",
         '{"text": "هجوم\\ud83d", "label": "claim"}',
         "U+D83D",
-        "take the line",
+        "remove the record",
     ),
-    "NUL in the file": ("a.jsonl", "\n\0", "line 2: holds a NUL", "UTF-8"),
+    "NUL in the file": ("a.jsonl", "\n\0", "line 2: byte 0x00 is not text", "tr -d"),
     "broken JSON": (
         "a.jsonl",
         '\n{"text": "x", "label"}',
         "line 2: not JSON: Expecting ':' delimiter at column 22",
-        "one object a line",
+        "one JSON object per line",
     ),
-    "a list": ("a.jsonl", '["x"]', "holds a list, not an object", "one object a line"),
-    "endless nesting": ("a.jsonl", "[" * 100_000, "not JSON", "one object a line"),
+    "a list": ("a.jsonl", '["x"]', "an array, not an object", "one JSON object per line"),
+    "endless nesting": ("a.jsonl", "[" * 100_000, "not JSON", "one JSON object per line"),
     "empty file": ("a.jsonl", "\n", "holds no labelled sentence", "Name a file"),
-    "no column": ("a.csv", "sentence,Label\nx,claim", "line 1: no column text", "text,label"),
-    "column twice": ("a.csv", "text,label,text\n", "two columns 'text'", "Keep one"),
+    "no column": (
+        "a.csv",
+        "sentence,Label\nx,claim",
+        "line 1: no field 'text'; the fields are 'sentence', 'Label'",
+        "--text-field",
+    ),
+    "column twice": ("a.csv", "text,label,text\n", "two columns 'text'", "Rename or remove"),
     "unquoted comma": (
         "a.csv",
         'text,label\n"a\nb",claim\nx, y,claim',
-        "line 4: 3 cells under 2 columns",
-        "double quotes",
+        "line 4: 3 cells, the header has 2",
+        "Quote every cell",
     ),
     "open quote": ("a.csv", 'text,label\n"x,claim', "not CSV", "Close every double quote"),
-    "no list": ("a.json", '{"text": "x"}', "line 1: not a list of tasks", "Label Studio"),
+    "one object": ("a.json", '{"text": "x"}', "line 1: no field 'label'", "--label-field"),
     "cut export": (
         "a.json",
         '[{"id": 1, "data": {"text": "x"}},\n',
-        "line 2: not a list of tasks",
+        "line 2: not JSON: Expecting value",
+        "JSON array",
+    ),
+    "no task": (
+        "a.json",
+        '[\n{"data": {}}]',
+        "line 2: item 1: not a Label Studio task",
         "Label Studio",
     ),
-    "no task": ("a.json", '[\n{"text": "x"}]', "line 2: not a Label Studio task", "Label Studio"),
     "two choices": (
         "a.json",
         json.dumps(
@@ -116,7 +131,7 @@ BAD_FILES = {
             ]
         ),
         "task 5: one annotation with the labels claim and other",
-        "one label a sentence",
+        "one label per sentence",
     ),
     "other form": ("a.xlsx", "x", "not a labelled file: its name ends in .xlsx", ".jsonl"),
 }
@@ -141,8 +156,8 @@ def test_windows_1256_is_named_with_its_line(tmp_path: Path) -> None:
     file = tmp_path / "a.csv"
     file.write_bytes(b"text,label\nplain,other\n" + f"{CLAIM},claim\n".encode("cp1256"))
     error = refused(file)
-    assert error.problem == f"{file}: line 3: byte 0xca is not UTF-8"
-    assert "WINDOWS-1256" in error.remedy
+    assert error.problem == f"{file}: line 3: byte 0xca is not UTF-8 (byte 1 of the line)"
+    assert "CP1256" in error.remedy
 
 
 def test_utf_16_is_named(tmp_path: Path) -> None:
@@ -160,12 +175,11 @@ def test_all_problems_of_all_files_are_told_at_once(tmp_path: Path) -> None:
     b = json_lines(tmp_path / "b.jsonl", *({"text": str(n), "label": "x"} for n in range(30)))
     error = refused(a, b)
     lines = error.problem.splitlines()
-    assert lines[0].startswith(f"{a}: line 1: the text is empty")
+    assert lines[0].startswith(f"{a}: line 1: 'text' is empty")
     assert lines[1].startswith(f"{a}: line 2: no field 'text'")
     assert lines[2].startswith(f"{b}: line 1: unknown label")
-    assert lines[-1] == "and 12 more"
-    assert len(lines) == 21
-    assert "32 problems" in error.remedy
+    assert lines[3:] == ["and 29 more"]
+    assert error.remedy == "Fix these 32 problems and run again."
 
 
 @settings(deadline=None, max_examples=200)

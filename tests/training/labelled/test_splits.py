@@ -181,3 +181,14 @@ def test_an_empty_side_is_refused(tmp_path: Path) -> None:
     config = load_config(config_with(tmp_path, "data: {train: [a.jsonl]}"))
     with pytest.raises(InputError, match="none of the 5 sentences is held out"):
         read_sides(config, SCHEME, LIGHT)
+
+
+def test_a_configuration_names_the_fields_of_its_files(tmp_path: Path) -> None:
+    for name, rows in (("a.jsonl", EVERY_LABEL), ("dev.jsonl", {"نفي آخر": "denial"})):
+        lines = [json.dumps({"body": text, "kind": label}) for text, label in rows.items()]
+        (tmp_path / name).write_text("\n".join(lines), encoding="utf-8")
+    keys = "train: [a.jsonl], dev: [dev.jsonl], text_field: body, label_field: kind"
+    config = load_config(config_with(tmp_path, f"data: {{{keys}}}"))
+    sides = read_sides(config, SCHEME, LIGHT)
+    assert {one.text: one.label for one in sides.train} == EVERY_LABEL
+    assert [(one.text, one.label) for one in sides.dev] == [("نفي آخر", "denial")]
