@@ -12,7 +12,7 @@ from serving.errors import InputError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 EXAMPLE = "configs/serve.yaml"
-# Keys of every training configuration and of no service's.
+# Keys of training configurations and of no service's.
 _TRAINING = {"encoder", "labels", "data"}
 
 
@@ -97,7 +97,7 @@ def load_config(path: Path | None, options: Mapping[str, Any]) -> ServeConfig:
     lines: dict[Key, int] = {}
     if path is not None:
         values, lines = read_yaml(path, example=EXAMPLE)
-        if values.keys() >= _TRAINING:
+        if values.keys() & _TRAINING:
             raise InputError(
                 f"{path} looks like a training configuration",
                 f"`rasd serve` needs one like {EXAMPLE}.",

@@ -8,6 +8,18 @@ from typing import Any
 from starlette.responses import Response
 
 MEDIA_TYPE = "application/problem+json"
+_REASONS = {
+    400: "The body is not JSON, or not what its Content-Encoding says.",
+    401: "The API key is missing or unknown.",
+    408: "The body took too long to arrive.",
+    413: "The body is too large.",
+    415: "The Content-Type is not JSON, or the Content-Encoding is not gzip.",
+    422: "A field is wrong, or there are too many sentences.",
+    429: "The key has used up its rate limit.",
+    503: "The service or its database cannot answer now; try again.",
+    504: "The answer was not ready in time.",
+    507: "There is no room left for corrections.",
+}
 
 
 class ProblemError(Exception):
@@ -51,6 +63,12 @@ def problem_response(problem: ProblemError, request_id: str) -> Response:
         headers=problem.headers,
         media_type=MEDIA_TYPE,
     )
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI description of the errors that a route answers."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": _REASONS[status], "content": content} for status in statuses}
 
 
 def busy(detail: str) -> ProblemError:

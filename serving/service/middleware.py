@@ -10,14 +10,14 @@ import logging
 import re
 import time
 import uuid
-import zlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from contextlib import suppress
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.service.config import LOOPBACK, LimitsConfig
+from serving.service.content_encoding import decoder
 from serving.service.http_problems import ProblemError, busy, failed, problem_response
 from serving.service.keys import Keyring, RateLimit, presented
 from serving.service.metrics import Metrics
@@ -27,8 +27,6 @@ OPEN = ("/", "/livez", "/readyz")
 OPEN_PREFIX = "/page/"
 # The memory for all request bodies together, in multiples of the largest body allowed.
 BODIES = 32
-# Bytes that are decompressed at a time.
-PIECE = 64 * 1024
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _QUIET = ("/livez", "/readyz", "/metrics")
@@ -252,7 +250,7 @@ class Intake:
         length = headers.get("content-length", "")
         if length.isdigit() and (len(length) > 20 or int(length) > limit):
             raise too_large
-        body = _decoder(headers.get("content-encoding", ""))
+        body = decoder(headers.get("content-encoding", ""))
         size = 0
         try:
             async with asyncio.timeout(self._limits.body_seconds):
@@ -275,51 +273,6 @@ class Intake:
                 408, "slow", f"The body took longer than {self._limits.body_seconds:g} s to arrive."
             ) from None
         scope["state"]["body_read"] = True
-
-
-class _Identity:
-    """A body that is not compressed."""
-
-    def decoded(self, data: bytes, *, last: bool) -> Iterator[bytes]:  # noqa: ARG002
-        """Yield the data."""
-        yield data
-
-
-class _Gzip:
-    """A body that is one gzip stream, decompressed piece by piece: a bomb stops at the limit."""
-
-    def __init__(self) -> None:
-        self._stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-
-    def decoded(self, data: bytes, *, last: bool) -> Iterator[bytes]:
-        """Yield pieces of at most PIECE bytes; raise ProblemError if this is not gzip."""
-        try:
-            while data and not self._stream.eof:
-                yield self._stream.decompress(data, PIECE)
-                data = self._stream.unconsumed_tail
-        except zlib.error:
-            raise _broken_gzip() from None
-        if self._stream.unused_data or data or (last and not self._stream.eof):
-            raise _broken_gzip()
-
-
-def _decoder(encoding: str) -> _Identity | _Gzip:
-    """Return the decoder of a Content-Encoding; raise ProblemError for an unknown one."""
-    name = encoding.strip().lower()
-    if name in ("", "identity"):
-        return _Identity()
-    if name in ("gzip", "x-gzip"):
-        return _Gzip()
-    raise ProblemError(
-        415,
-        "unknown-encoding",
-        f"The content encoding is {name[:100]!r}; send gzip, or no encoding.",
-        headers={"Accept-Encoding": "gzip"},
-    )
-
-
-def _broken_gzip() -> ProblemError:
-    return ProblemError(400, "broken-gzip", "The body is not one whole gzip stream.")
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

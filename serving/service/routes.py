@@ -1,13 +1,13 @@
 """The routes: each turns a request into work for the pool, and its answer into a response."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
 from serving.bundle import Manifest
 from serving.service.bodies import json_body, request_schema
 from serving.service.config import LimitsConfig
-from serving.service.http_problems import MEDIA_TYPE, ProblemError, late
+from serving.service.http_problems import ProblemError, late, problems
 from serving.service.messages import Answer, Refused, Work
 from serving.service.metrics import Metrics
 from serving.service.pool import Pool
@@ -19,7 +19,6 @@ from serving.service.schemas import (
     LimitsOut,
     ModelAnswer,
     PredictRequest,
-    Problem,
     Score,
     SentencesAnswer,
     Unreadable,
@@ -38,26 +37,7 @@ _PREDICT_EXAMPLES = {
     "several": {"inputs": _SENTENCES, "parameters": {"top_k": 1}},
 }
 
-_REASONS = {
-    400: "The body is not JSON, or not what its Content-Encoding says.",
-    401: "The API key is missing or unknown.",
-    408: "The body took too long to arrive.",
-    413: "The body is too large.",
-    415: "The Content-Type is not JSON, or the Content-Encoding is not gzip.",
-    422: "A field is wrong, or there are too many sentences.",
-    429: "The key has used up its rate limit.",
-    503: "Too many requests are in flight, or the worker died.",
-    504: "The answer was not ready in time.",
-}
-
-
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI description of the errors that a route answers."""
-    content = {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}}
-    return {status: {"description": _REASONS[status], "content": content} for status in statuses}
-
-
-_SCORING_PROBLEMS = problems(*_REASONS)
+_SCORING_PROBLEMS = problems(400, 401, 408, 413, 415, 422, 429, 503, 504)
 
 
 def scoring_router(pool: Pool, metrics: Metrics, limits: LimitsConfig) -> APIRouter:
