@@ -17,7 +17,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.service.config import LOOPBACK, LimitsConfig
-from serving.service.content_encoding import decoder
+from serving.service.content_encoding import Decoder
 from serving.service.http_problems import ProblemError, busy, failed, problem_response
 from serving.service.keys import Keyring, RateLimit, presented
 from serving.service.metrics import Metrics
@@ -250,7 +250,7 @@ class Intake:
         length = headers.get("content-length", "")
         if length.isdigit() and (len(length) > 20 or int(length) > limit):
             raise too_large
-        body = decoder(headers.get("content-encoding", ""))
+        body = Decoder(headers.get("content-encoding", ""))
         size = 0
         try:
             async with asyncio.timeout(self._limits.body_seconds):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.service.content_encoding import PIECE, decoder
+from serving.service.content_encoding import PIECE, Decoder
 from serving.service.http_problems import ProblemError
 
 bodies = st.binary(max_size=300) | st.builds(
@@ -21,7 +21,7 @@ bodies = st.binary(max_size=300) | st.builds(
 def received(name: str, raw: bytes, cuts: list[int]) -> list[bytes]:
     """What a decoder gives for a body that arrives cut at these places."""
     edges = [0, *sorted(cut % (len(raw) + 1) for cut in cuts), len(raw)]
-    stream = decoder(name)
+    stream = Decoder(name)
     parts = [raw[a:b] for a, b in pairwise(edges)]
     return [
         piece
@@ -50,7 +50,7 @@ def test_a_gzip_stream_that_is_cut_is_refused(body, at, cuts):
 
 def test_a_bomb_is_decompressed_only_as_far_as_it_is_read():
     bomb = gzip.compress(bytes(100 * 2**20))
-    pieces = decoder("gzip").decoded(bomb, last=True)
+    pieces = Decoder("gzip").decoded(bomb, last=True)
     assert [len(next(pieces)) for _ in range(3)] == [PIECE] * 3
 
 
