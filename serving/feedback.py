@@ -183,7 +183,7 @@ def open_store(address: str, *, create: bool = True) -> FeedbackStore:
             f"{shown}: the driver {error.name} is not installed",
             "Install it with: pip install 'rasd[postgres]'",
         ) from error
-    missing = InputError(f"{shown}: contains no corrections", "Name the service's database.")
+    missing = InputError(f"{shown}: holds no corrections", "Name the service's database.")
     if not create and not _is_postgresql(url) and not Path(str(url.database)).is_file():
         raise missing
     try:
