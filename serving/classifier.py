@@ -1,4 +1,4 @@
-"""Sentences in, predictions out: what every road to a label goes through."""
+"""Sentences to predictions: every command and service classifies through this."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,9 +12,8 @@ from serving.onnx_model import FloatArray, OnnxModel, load_tokenizer, tokenize
 from serving.records import Prediction, Refusal
 from serving.text.normalize import NORMALIZERS
 
-# int8 products differ a little between processors with and without VNNI instructions; a graph or
-# tokenizer that is not the one of the bundle differs by far more. Where the instructions and
-# libraries are those that the bundle was made with, nothing may differ.
+# int8 results differ slightly between CPUs with and without VNNI; the wrong graph or tokenizer
+# differs far more. With the bundle's own CPU features and libraries, nothing may differ.
 GOLDEN_TOLERANCE = 0.05
 
 _EMPTY = Refusal("nothing to classify: no letter or digit is left after normalising")
@@ -24,7 +23,7 @@ class Classifier:
     """A bundle, ready to classify."""
 
     def __init__(self, bundle: Bundle, *, threads: int | None = None) -> None:
-        """Load the graph and the tokenizer of a verified bundle; InputError if they do not load."""
+        """Load graph and tokenizer of a verified bundle; raise InputError if they do not load."""
         manifest = bundle.manifest
         self.bundle = bundle
         self.model = manifest.model
@@ -45,20 +44,20 @@ class Classifier:
 
     @classmethod
     def load(cls, model: Path | str | None = None, *, threads: int | None = None) -> "Classifier":
-        """Load and verify the bundle in folder `model`, or a model that ships by its name.
+        """Load and verify the bundle in folder `model`, or an included model by its name.
 
         `threads` is the number of cores to use (default: those available to the process).
-        Raises InputError when the bundle is damaged or scores its golden sentences differently.
+        Raises InputError if the bundle is damaged or scores its golden sentences differently.
         """
         classifier = cls(Bundle.load(model or shipped_model()), threads=threads)
         classifier._verify_golden()
         return classifier
 
     def classify(self, sentences: Sequence[str]) -> list[Prediction | Refusal]:
-        """Return one answer a sentence, in the order given.
+        """Return one answer per sentence, in input order.
 
-        A sentence without a letter or digit is refused; its neighbours are answered.
-        Raises TypeError for one string, whose letters would be labelled.
+        A sentence without a letter or digit gets a Refusal; the others are answered.
+        Raises TypeError for a single string.
         """
         if isinstance(sentences, str):
             raise TypeError("classify takes a list of sentences; this is one string")
@@ -85,7 +84,7 @@ class Classifier:
         )
 
     def _verify_golden(self) -> None:
-        """Compare with the bundle's own answers: exactly where they were made, else nearly."""
+        """Compare with the bundle's golden predictions: exactly on their CPU, else nearly."""
         manifest = self.bundle.manifest
         golden = manifest.golden_predictions
         exact = Arithmetic.here().same_as(manifest.golden_arithmetic)
@@ -103,11 +102,12 @@ class Classifier:
 
 
 def softmax(logits: FloatArray, temperature: float, power: float = 1.0) -> FloatArray:
-    """Return probabilities (n, labels) of logits (n, labels).
+    """Return calibrated probabilities (n, labels) of logits (n, labels).
 
-    A label's is in proportion to exp(-(gap / temperature) ** power), `gap` being how far its logit
-    is below the best. Power 1 is softmax with a temperature; a greater one is less sure where
-    labels are close and surer where one leads. No label's rank changes.
+    With gap = max(logits) - logit, a probability is proportional to
+    exp(-(gap / temperature) ** power). Power 1 is softmax with a temperature. A higher power is
+    less confident where labels are close and more confident where one leads. The order of the
+    labels never changes.
     """
     gaps = (logits.max(axis=1, keepdims=True) - logits) / np.float32(temperature)
     weights = np.exp(-(gaps ** np.float32(power)))

@@ -1,4 +1,4 @@
-"""The `rasd` command: finds every room's sub-commands, runs one, turns errors into exit codes."""
+"""The `rasd` command: finds the verbs of every room, runs one, turns errors into exit codes."""
 
 import argparse
 import sys
@@ -17,9 +17,9 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\n`{self.prog} --help` says what it takes.\n")
 
     def parse_known_args(self, *given: Any, **named: Any) -> Any:
-        """Refuse what is unknown here, where the options are known that may have been meant.
+        """Reject unknown arguments here, where the options that may have been meant are known.
 
-        Left to argparse, what a sub-command does not know is refused by `rasd` itself.
+        argparse would leave those of a verb to `rasd` itself.
         """
         options, unknown = super().parse_known_args(*given, **named)
         if unknown:
@@ -30,10 +30,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser with the sub-commands of every installed room.
+    """Return the parser with the verbs of every installed room.
 
-    A room's module is named by an entry point of the group `rasd.commands` and has one function,
-    `register(subparsers)`. It must import nothing heavy: the work is imported by the handler.
+    An entry point of the group `rasd.commands` names a room's module, whose `register(subparsers)`
+    adds its verbs. The module must import nothing heavy.
     """
     parser = _Parser(
         prog="rasd",
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"rasd: {error}\n")
         return error.exit_code
     except BrokenPipeError:
-        # The reader of our output (head, less) has left: that is its right, not an error.
+        # The reader of our output (head, less) has ended, which is not an error.
         sys.stderr.close()
         return 0
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""The database of corrections: SQLite or PostgreSQL, one row a text and annotator."""
+"""The database of corrections: SQLite or PostgreSQL, one row per text and annotator."""
 
 import hashlib
 from collections.abc import Iterator
@@ -32,24 +32,24 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from serving.errors import InputError, RasdError
 
-# Seconds that a writer waits for another process's write, and for PostgreSQL to answer.
+# Seconds to wait for another process's write, or for PostgreSQL to answer.
 PATIENCE = 5
 
 _FORMS = "Give sqlite:///FILE or postgresql://USER@HOST/DATABASE."
-# PostgreSQL's code of a full disk.
+# PostgreSQL's code for a full disk.
 _DISK_FULL = "53100"
 
 
 class StoreError(RasdError):
-    """The database did not do what was asked; nothing was stored."""
+    """The database failed; nothing was stored."""
 
 
 class StoreFullError(StoreError):
-    """There is no room left where the database lies; nothing was stored."""
+    """The disk of the database is full; nothing was stored."""
 
 
 class _Moment(TypeDecorator[datetime]):
-    """A time in UTC; SQLite would forget the zone."""
+    """A time in UTC; SQLite does not store the zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -69,10 +69,10 @@ _corrections = Table(
     "rasd_corrections",
     _metadata,
     Column("id", Integer, primary_key=True),
-    # Of the text: an index cannot hold a long one.
+    # Indexed in place of the text, which may be too long for an index.
     Column("text_sha256", String(64), nullable=False),
-    # The name of the API key and of the person, "" where there is none: a null would never be
-    # the same as another.
+    # The name of the API key and of the person; "" if there is none, because nulls never equal
+    # each other.
     Column("caller", String, nullable=False),
     Column("annotator", String, nullable=False),
     Column("text", Text, nullable=False),
@@ -81,7 +81,7 @@ _corrections = Table(
     Column("probabilities", JSON(none_as_null=True)),
     Column("model", String, nullable=False),
     Column("note", Text),
-    # How often this annotator has decided on this text.
+    # The number of decisions that this annotator made on this text.
     Column("revision", Integer, nullable=False),
     Column("created", _Moment, nullable=False),
     Column("updated", _Moment, nullable=False),
@@ -91,9 +91,9 @@ _corrections = Table(
 
 @dataclass(frozen=True, slots=True)
 class NewCorrection:
-    """What an annotator says of a text: its right label, and what the model had said.
+    """An annotator's label for a text, and the label that the model gave.
 
-    `caller` is the name of the API key it came by. A label that equals `predicted` confirms it.
+    `caller` is the name of the API key. A label that equals `predicted` confirms it.
     """
 
     text: str
@@ -127,8 +127,8 @@ class FeedbackStore:
     def add(self, correction: NewCorrection) -> tuple[int, int]:
         """Store a correction and return its id and revision.
 
-        What the same annotator said of the same text before is replaced, under the same id.
-        Raises StoreFullError or StoreError, and then nothing has changed.
+        It replaces the same annotator's earlier correction of the same text and keeps its id.
+        Raises StoreFullError or StoreError; nothing is changed then.
         """
         now = datetime.now(UTC)
         values = asdict(correction)
@@ -153,7 +153,7 @@ class FeedbackStore:
         return int(row.id), int(row.revision)
 
     def corrections(self) -> Iterator[StoredCorrection]:
-        """Yield everything that is stored, the oldest first; raise StoreError."""
+        """Yield all corrections, oldest first; raise StoreError."""
         columns = [column for column in _corrections.c if column.name != "text_sha256"]
         query = select(*columns).order_by(_corrections.c.id)
         try:
@@ -164,15 +164,15 @@ class FeedbackStore:
             raise _store_error(error) from error
 
     def close(self) -> None:
-        """Give the database's connections back."""
+        """Close the connections."""
         self._engine.dispose()
 
 
 def open_store(address: str, *, create: bool = True) -> FeedbackStore:
-    """Open the database of an SQLAlchemy URL; raise InputError when that cannot be.
+    """Open the database of an SQLAlchemy URL; raise InputError if it cannot be opened.
 
-    An SQLite file and the tables are made where they are missing, unless `create` is false: then
-    a database without them is refused.
+    A missing SQLite file and missing tables are created, unless `create` is false: then a database
+    without them is rejected.
     """
     url = _checked(address)
     shown = url.render_as_string(hide_password=True)
@@ -183,7 +183,7 @@ def open_store(address: str, *, create: bool = True) -> FeedbackStore:
             f"{shown}: the driver {error.name} is not installed",
             "Install it with: pip install 'rasd[postgres]'",
         ) from error
-    missing = InputError(f"{shown}: holds no corrections", "Name the service's own database.")
+    missing = InputError(f"{shown}: holds no corrections", "Name the service's database.")
     if not create and not _is_postgresql(url) and not Path(str(url.database)).is_file():
         raise missing
     try:
@@ -194,7 +194,9 @@ def open_store(address: str, *, create: bool = True) -> FeedbackStore:
         engine.dispose()
         raise InputError(
             f"{shown}: cannot be opened ({_reason(error)})",
-            "Name a database that may be written to, or set feedback.database to null.",
+            "Check the host name and that the database server is running."
+            if _is_postgresql(url)
+            else "Name a file that may be written to, or set feedback.database to null.",
         ) from error
     if not columns:
         engine.dispose()
@@ -217,7 +219,7 @@ def _checked(address: str) -> URL:
 
 def _engine(url: URL) -> Engine:
     if _is_postgresql(url):
-        # A connection that the server has closed is noticed before it is used.
+        # Detects a connection that the server has closed before it is used.
         return create_engine(
             url,
             pool_pre_ping=True,
@@ -231,7 +233,7 @@ def _engine(url: URL) -> Engine:
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _: object) -> None:
-        # Readers and the writer do not wait for each other; what is committed outlives a crash.
+        # Readers and the writer do not block each other; committed rows survive a crash.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
 
@@ -253,6 +255,6 @@ def _store_error(error: SQLAlchemyError) -> StoreError:
 
 
 def _reason(error: SQLAlchemyError) -> str:
-    """Return the driver's own words in one line: they name no text and no password."""
+    """Return the driver's message in one line; it contains no text and no password."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     return " ".join(str(cause).split()) or type(cause).__name__

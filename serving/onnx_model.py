@@ -14,21 +14,21 @@ from serving.machine import available_cores
 
 FloatArray = NDArray[np.float32]
 
-# A micro-batch holds at most this many tokens, padding included. More does not make a core any
-# faster, pads more, and leaves cores idle when there are few sentences.
+# The most tokens in a micro-batch, padding included. More tokens make a core no faster, need more
+# padding, and leave cores idle when there are few sentences.
 TOKENS_PER_BATCH = 256
 
 
 @dataclass(frozen=True, slots=True)
 class TokenIds:
-    """A sentence as the model reads it; `truncated` when its end did not fit."""
+    """The token ids of a sentence; `truncated` if its end did not fit."""
 
     ids: list[int]
     truncated: bool
 
 
 def load_tokenizer(path: Path, *, max_length: int) -> Tokenizer:
-    """Load `tokenizer.json`, set to cut sentences at `max_length` tokens and never to pad."""
+    """Load `tokenizer.json` with truncation at `max_length` tokens and without padding."""
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.enable_truncation(max_length)
     tokenizer.no_padding()
@@ -36,7 +36,7 @@ def load_tokenizer(path: Path, *, max_length: int) -> Tokenizer:
 
 
 def tokenize(tokenizer: Tokenizer, texts: Sequence[str]) -> list[TokenIds]:
-    """Return the ids of normalised texts, special tokens included."""
+    """Return the token ids of normalised texts, special tokens included."""
     return [
         TokenIds(encoding.ids, truncated=bool(encoding.overflowing))
         for encoding in tokenizer.encode_batch_fast(list(texts))
@@ -46,8 +46,8 @@ def tokenize(tokenizer: Tokenizer, texts: Sequence[str]) -> list[TokenIds]:
 class OnnxModel:
     """A sentence classifier in ONNX form: token ids in, logits out.
 
-    Every micro-batch runs on one thread, as many at a time as there are threads: the cores then
-    never wait for each other inside an operator, which for short batches costs half the speed.
+    Each micro-batch runs on one thread, and the threads run in parallel. Splitting an operator
+    across threads would halve the speed of short batches, because the cores wait for each other.
     """
 
     def __init__(self, path: Path, *, padding_id: int, threads: int | None = None) -> None:
@@ -61,15 +61,15 @@ class OnnxModel:
         )
         self._padding_id = padding_id
         self._pool = ThreadPoolExecutor(threads or available_cores(), "onnx")
-        # Told the tokens of every micro-batch, padding included, on the thread that runs it.
+        # Called with the tokens of every micro-batch, padding included, on the thread that runs it.
         self.on_batch: Callable[[int], object] | None = None
 
     def logits(self, sentences: Sequence[Sequence[int]]) -> FloatArray:
-        """Return logits (sentences, labels) in the order given."""
+        """Return logits (sentences, labels) in input order."""
         if not sentences:
             return np.zeros((0, self._session.get_outputs()[0].shape[-1]), np.float32)
         batches = list(micro_batches([len(ids) for ids in sentences], TOKENS_PER_BATCH))
-        batches.reverse()  # the longest sentences first, so that all threads end together
+        batches.reverse()  # longest first, so that all threads finish at about the same time
         parts = self._pool.map(self._run, [[sentences[i] for i in batch] for batch in batches])
         scattered = np.concatenate(list(parts))
         logits = np.empty_like(scattered)
@@ -92,13 +92,13 @@ class OnnxModel:
 
 
 def micro_batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
-    """Yield batches of indices: sentences of like length together, `budget` tokens at most.
+    """Yield batches of indices: sentences of similar length, at most `budget` tokens.
 
-    A single sentence longer than the budget makes a batch of its own.
+    A sentence longer than the budget is a batch of its own.
     """
     batch: list[int] = []
     for index in sorted(range(len(lengths)), key=lengths.__getitem__):
-        # Sorted by length: the newcomer is the longest, so it sets the width of the whole batch.
+        # Sorted by length: the new sentence is the longest and sets the width of the whole batch.
         if batch and (len(batch) + 1) * lengths[index] > budget:
             yield batch
             batch = []

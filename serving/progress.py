@@ -1,4 +1,4 @@
-"""A progress bar on the terminal for runs that take long enough to wonder about."""
+"""A progress bar on the terminal for runs that take longer than two seconds."""
 
 from threading import Timer
 from types import TracebackType
@@ -13,16 +13,16 @@ PATIENCE = 2.0  # seconds before there is a bar
 class SentenceProgress:
     """Counts sentences; shows them on stderr after two seconds.
 
-    The bar and the time left follow the bytes of the input where their total is known.
+    The bar and the remaining time follow the bytes of the input if their total is known.
     """
 
     def __init__(self, total_bytes: int | None, *, visible: bool) -> None:
-        """Take the input's size in bytes, if known, and whether anyone looks at stderr."""
+        """Take the input's size in bytes, if known, and whether to show a bar."""
         self.sentences = 0
         self._bytes = 0.0
         self._total = total_bytes
         self._bar: Progress | None = None
-        # A timer, because the first news may come long after two seconds.
+        # A timer, because the first update may come long after two seconds.
         self._timer = Timer(PATIENCE, self._show) if visible else None
 
     def __enter__(self) -> "SentenceProgress":
@@ -38,7 +38,7 @@ class SentenceProgress:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._timer:
             self._timer.cancel()
             self._timer.join()
@@ -46,14 +46,14 @@ class SentenceProgress:
             self._bar.stop()
 
     def update(self, sentences: int, position: float) -> None:
-        """Say that `sentences` more are done, `position` bytes of the input in all."""
+        """Count `sentences` more; `position` is the number of input bytes done in total."""
         self.sentences += sentences
         self._bytes = position
         if self._bar:
             self._bar.update(self._bar.task_ids[0], completed=self._bytes, sentences=self.sentences)
 
     def _show(self) -> None:
-        # Short runs need not pay for the import of rich.
+        # Imported here because short runs do not need it.
         from rich.console import Console
         from rich.progress import (
             BarColumn,

@@ -1,4 +1,4 @@
-"""`/openapi.json` and `/docs`: the interface described, shown without a network."""
+"""`/openapi.json` and `/docs`: the API documentation, which needs no network."""
 
 from importlib.resources import files
 from typing import Any
@@ -12,7 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from serving.service.schemas import ClassifyRequest, PredictRequest, Problem
 
-# Swagger UI styles its elements one by one.
+# Swagger UI uses inline styles.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'"
@@ -34,7 +34,7 @@ SwaggerUIBundle({url: "openapi.json", dom_id: "#ui", deepLinking: true, validato
 
 
 def add_docs(app: FastAPI, *, locked: bool) -> None:
-    """Add the routes; `locked` when requests need a key, which the document then says."""
+    """Add the routes; `locked` documents that requests need a key."""
 
     def document() -> dict[str, Any]:
         if not app.openapi_schema:
@@ -63,7 +63,7 @@ def _document(app: FastAPI, *, locked: bool) -> dict[str, Any]:
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
     components = document.setdefault("components", {})
-    # Bodies are read by a dependency of ours, so FastAPI does not know these.
+    # Our own dependency reads the bodies, so FastAPI does not know these models.
     models: list[type[BaseModel]] = [ClassifyRequest, PredictRequest, Problem]
     if "/v1/feedback" in document["paths"]:
         from serving.service.feedback_routes import Correction  # loads the database driver

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from serving.errors import did_you_mean
 from serving.feedback import FeedbackStore, NewCorrection, StoreError, StoreFullError
 from serving.service.bodies import json_body, request_schema
-from serving.service.http_problems import MEDIA_TYPE, ProblemError
+from serving.service.http_problems import ProblemError, problems
 
 _EXAMPLES = {
     "correction": {
@@ -21,62 +21,51 @@ _EXAMPLES = {
         "annotator": "desk-2",
     }
 }
-_REASONS = {
-    400: "The body is not JSON.",
-    401: "The API key is missing or unknown.",
-    413: "The body is too large.",
-    422: "A field is wrong.",
-    429: "The key has used up its requests for now.",
-    503: "The database of corrections does not answer.",
-    507: "There is no room left for corrections.",
-}
-
 Probability = Annotated[float, Field(ge=0, le=1)]
 LabelName = Annotated[str, Field(min_length=1, max_length=100)]
 
 
 class Correction(BaseModel):
-    """What an analyst says of a sentence. A label that equals `predicted` confirms it."""
+    """A user's decision on a sentence. A label that equals `predicted` confirms it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    text: str = Field(min_length=1, max_length=100_000, description="the sentence, as it stands")
+    text: str = Field(min_length=1, max_length=100_000, description="the sentence, unchanged")
     label: LabelName = Field(description="the right label")
     predicted: LabelName = Field(description="the label that the model gave")
     model: str = Field(min_length=1, max_length=200, description="the answer's `model`")
     probabilities: dict[LabelName, Probability] | None = Field(
         default=None, max_length=100, description="the answer's `probabilities`"
     )
-    annotator: str | None = Field(default=None, max_length=200, description="who says so")
+    annotator: str | None = Field(default=None, max_length=200, description="who decided")
     note: str | None = Field(default=None, max_length=5000)
 
     @field_validator("text", "label", "predicted", "model", "annotator", "note")
     @classmethod
     def _no_nul(cls, value: str | None) -> str | None:
-        """Refuse what PostgreSQL cannot keep."""
+        """Reject what PostgreSQL cannot store."""
         if value and "\0" in value:
-            raise ValueError("holds a NUL character")
+            raise ValueError("contains a NUL character")
         return value
 
     @field_validator("text")
     @classmethod
     def _can_be_learned_from(cls, value: str) -> str:
         if not any(unicodedata.category(sign)[0] in "LN" for sign in value):
-            raise ValueError("holds no letter or digit")
+            raise ValueError("contains no letter or digit")
         return value
 
 
 class CorrectionStored(BaseModel):
-    """Where a correction went: a new row, or the one this annotator had made for this text."""
+    """Where a correction is stored: in a new row, or in this annotator's row for this text."""
 
     id: int
     outcome: Literal["created", "updated"]
 
 
 def router(store: FeedbackStore, labels: Callable[[], Sequence[str]]) -> APIRouter:
-    """Return the route that stores corrections; `labels` are the names that one may give."""
+    """Return the route that stores corrections; `labels` are the names that are allowed."""
     routes = APIRouter(tags=["feedback"])
-    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
     @routes.post(
         "/v1/feedback",
@@ -84,7 +73,7 @@ def router(store: FeedbackStore, labels: Callable[[], Sequence[str]]) -> APIRout
         status_code=201,
         responses={
             200: {"model": CorrectionStored, "description": "An earlier one was replaced."},
-            **{status: {"description": r, "content": content} for status, r in _REASONS.items()},
+            **problems(400, 401, 413, 415, 422, 429, 503, 507),
         },
         openapi_extra=request_schema(Correction, _EXAMPLES),
     )
@@ -93,7 +82,7 @@ def router(store: FeedbackStore, labels: Callable[[], Sequence[str]]) -> APIRout
         response: Response,
         correction: Annotated[Correction, Depends(json_body(Correction))],
     ) -> CorrectionStored:
-        """Keep a correction. The same annotator's earlier one of the same text is replaced."""
+        """Store a correction; it replaces the same annotator's earlier one for the same text."""
         _check_label("label", correction.label, labels())
         _check_label("predicted", correction.predicted, labels())
         caller: str = request.state.caller or ""

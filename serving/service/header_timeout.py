@@ -1,4 +1,4 @@
-"""The connection: uvicorn's HTTP protocol, which waits for headers for ever, given an end."""
+"""Slow-client timeout for headers, for which uvicorn's HTTP protocol would wait for ever."""
 
 import asyncio
 from typing import Any
@@ -9,10 +9,10 @@ MAX_HEADER_BYTES = 64 * 1024
 
 
 def guarded_protocol(header_seconds: float) -> type[HttpToolsProtocol]:
-    """Return uvicorn's protocol, closing connections whose headers are late or endless."""
+    """Return uvicorn's protocol, which then closes connections with late or endless headers."""
 
     class GuardedProtocol(HttpToolsProtocol):
-        """One connection; a timer runs from its begin, or a later request's, to full headers."""
+        """One connection; a timer runs from a request's start until its headers are complete."""
 
         _timer: asyncio.TimerHandle | None = None
         _header_bytes = 0

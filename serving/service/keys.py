@@ -1,4 +1,4 @@
-"""API keys: kept as hashes, compared in constant time, each with a name and a rate of its own."""
+"""API keys: stored as hashes, compared in constant time, each with a name and a rate limit."""
 
 import hashlib
 import hmac
@@ -20,9 +20,9 @@ _FORM = "Write NAME sha256:HASH on each line, as `rasd serve --new-key NAME` pri
 
 
 class Keyring:
-    """The names and the hashes of the keys that open the service.
+    """The names and the hashes of the keys that the service accepts.
 
-    Keys are long and random, so that a plain SHA-256 of one says nothing about it.
+    Keys are long and random, so their plain SHA-256 reveals nothing.
     """
 
     def __init__(self, hashes: Mapping[str, bytes]) -> None:
@@ -30,11 +30,11 @@ class Keyring:
         self._hashes = dict(hashes)
 
     def __len__(self) -> int:
-        """Return how many keys there are; without any the service is open."""
+        """Return the number of keys; without keys the service is open to everyone."""
         return len(self._hashes)
 
     def name_of(self, key: str) -> str | None:
-        """Return the name of a key, None for an unknown one, in a time that tells nothing."""
+        """Return the name of a key, or None if it is unknown, in constant time."""
         digest = _digest(key)
         found = None
         for name, known in self._hashes.items():
@@ -44,7 +44,7 @@ class Keyring:
 
     @classmethod
     def load(cls, file: Path | None, environment: Mapping[str, str] = os.environ) -> "Keyring":
-        """Read the keys of a file and of RASD_API_KEYS; InputError names the line that is wrong."""
+        """Read the keys of a file and of RASD_API_KEYS; raise InputError naming the wrong line."""
         hashes = _read_variable(environment.get(VARIABLE, ""))
         if file is None:
             return cls(hashes)
@@ -60,7 +60,7 @@ class Keyring:
             if not name or name.startswith("#"):
                 continue
             match = _HASH.fullmatch(rest.strip())
-            # The line is not quoted: it may hold a key.
+            # The line is not quoted: it may contain a key.
             if not _NAME.fullmatch(name) or not match:
                 raise InputError(f"{place}: not a name and a hash", _FORM)
             if name in hashes:
@@ -70,17 +70,17 @@ class Keyring:
 
 
 class RateLimit:
-    """A token bucket for every key: so many requests a minute, a quarter of them at once."""
+    """A token bucket per key; a quarter of the requests per minute may come at once."""
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """Take the requests a minute."""
+        """Take the requests per minute."""
         self._rate = per_minute / 60
         self._burst = max(1.0, per_minute / 4)
         self._clock = clock
         self._levels: dict[str, tuple[float, float]] = {}
 
     def wait(self, name: str) -> float:
-        """Count a request of a key; return 0, or the seconds after which it may come again."""
+        """Count a request of a key; return 0, or the seconds to wait before the next one."""
         now = self._clock()
         level, then = self._levels.get(name, (self._burst, now))
         level = min(self._burst, level + (now - then) * self._rate)
@@ -92,10 +92,10 @@ class RateLimit:
 
 
 def new_key(name: str) -> tuple[str, str]:
-    """Return a new key and its line for the keys file; InputError for a name that is none."""
+    """Return a new key and its line for the keys file; raise InputError for a bad name."""
     if not _NAME.fullmatch(name):
         raise InputError(
-            f"--new-key {name!r}: not a name", "Use letters, digits, full stops and hyphens."
+            f"--new-key {name!r}: not a valid name", "Use letters, digits, full stops and hyphens."
         )
     key = secrets.token_urlsafe(32)
     return key, f"{name} sha256:{_digest(key).hex()}"
@@ -117,7 +117,7 @@ def _read_variable(text: str) -> dict[str, bytes]:
     hashes: dict[str, bytes] = {}
     for number, entry in enumerate(filter(None, map(str.strip, text.split(","))), 1):
         name, colon, key = entry.partition(":")
-        # The entry is not quoted: it holds a key.
+        # The entry is not quoted: it contains a key.
         if not colon or not _NAME.fullmatch(name) or len(key) < SHORTEST or name in hashes:
             raise InputError(
                 f"{VARIABLE}: entry {number} is not NAME:KEY",

@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line on stdout. What was asked is never in them."""
+"""Structured logs: one JSON object per line on stdout. They never contain submitted text."""
 
 import json
 import logging
@@ -10,7 +10,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "color_mess
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as a JSON object: time, level, logger, message, and what `extra` added."""
+    """A log record as a JSON object: time, level, logger, message, and the fields of `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line."""
@@ -27,12 +27,12 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure_logs() -> None:
-    """Send every logger's records to stdout in this form, those of the libraries from warnings."""
+    """Write all log records to stdout in this form; libraries log warnings and errors only."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("rasd").setLevel(logging.INFO)
-    # LitServe brings a handler of its own.
+    # LitServe installs its own handler.
     litserve = logging.getLogger("litserve")
     litserve.handlers.clear()
     litserve.propagate = True

@@ -1,7 +1,8 @@
-"""What `/metrics` tells Prometheus. There is one HTTP process, so it counts for all."""
+"""The metrics of `/metrics`. There is one HTTP process, so its counts are complete."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from prometheus_client import (
@@ -22,7 +23,7 @@ _TOKENS = (32, 64, 128, 256, 384, 512, 640, 768, 1024)
 
 
 class Metrics:
-    """The service's own registry and what is counted in it."""
+    """The service's own registry of metrics."""
 
     def __init__(self) -> None:
         """Start everything from zero."""
@@ -43,13 +44,13 @@ class Metrics:
         )
         self.queue_seconds = Histogram(
             "rasd_queue_seconds",
-            "What a request waited for a worker",
+            "Time a request waited for a worker",
             buckets=_SECONDS,
             registry=registry,
         )
         self.model_seconds = Histogram(
             "rasd_model_seconds",
-            "What a worker took to score a request",
+            "Time a worker took to score a request",
             buckets=_SECONDS,
             registry=registry,
         )
@@ -71,7 +72,7 @@ class Metrics:
         )
         # Its sum over its count is the mean confidence.
         self.confidence = Counter(
-            "rasd_confidence_sum", "The probabilities of the labels given, added", registry=registry
+            "rasd_confidence_sum", "Sum of the probabilities of the labels given", registry=registry
         )
         self.in_flight = Gauge("rasd_in_flight", "Requests being answered", registry=registry)
         self.swaps = Counter(
@@ -97,7 +98,7 @@ class Metrics:
             self.batch_tokens.observe(tokens)
 
     def watch(self, state: Callable[[], "State"]) -> None:
-        """Ask `state` what is the case whenever someone reads the metrics."""
+        """Call `state` whenever the metrics are read."""
         self.registry.register(_StateCollector(state))
 
     def text(self) -> bytes:
@@ -105,22 +106,19 @@ class Metrics:
         return generate_latest(self.registry)
 
 
+@dataclass(frozen=True, slots=True)
 class State:
-    """What is the case now: the model, the workers, the queue."""
+    """The current state of the pool; `workers` are process ids by name."""
 
-    def __init__(
-        self, *, model: str, ready: bool, waiting: int, restarts: int, workers: Mapping[str, int]
-    ) -> None:
-        """Take the pool's numbers; `workers` are process ids by name."""
-        self.model = model
-        self.ready = ready
-        self.waiting = waiting
-        self.restarts = restarts
-        self.workers = workers
+    model: str
+    ready: bool
+    waiting: int
+    restarts: int
+    workers: Mapping[str, int]
 
 
 class _StateCollector(Collector):
-    """Gauges that are read and not kept."""
+    """Gauges that are computed when they are read."""
 
     def __init__(self, state: Callable[[], State]) -> None:
         self._state = state
@@ -131,9 +129,7 @@ class _StateCollector(Collector):
         model.add_metric([state.model], 1)
         yield model
         yield GaugeMetricFamily("rasd_ready", "1 when every worker is ready", value=state.ready)
-        yield GaugeMetricFamily(
-            "rasd_waiting", "Requests that no worker has begun", value=state.waiting
-        )
+        yield GaugeMetricFamily("rasd_waiting", "Requests in the queue", value=state.waiting)
         yield CounterMetricFamily(
             "rasd_worker_restarts", "Workers replaced since the start", value=state.restarts
         )
