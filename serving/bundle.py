@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from serving.errors import InputError
 from serving.labels import LabelScheme
 from serving.machine import Arithmetic
+from serving.provenance import Provenance
 from serving.text.normalize import NORMALIZERS
 
 _SHIPPED = Path(__file__).parent / "models"
@@ -38,12 +39,11 @@ class GoldenPrediction(_Strict):
 
 
 class Manifest(_Strict):
-    """What `bundle.json` holds. `provenance` and `metrics` inform people; nothing reads them.
+    """The content of `bundle.json`.
 
     `temperature` and `power` turn logits into probabilities (see `serving.classifier.softmax`).
-
-    `golden_arithmetic` is where the golden predictions were made: there they come out again bit
-    for bit. A bundle that does not say so has them within a tolerance.
+    With the same `golden_arithmetic` the golden predictions must match bit for bit, else within a
+    tolerance. `metrics` are on the held-out sentences; the card and `GET /v1/model` show them.
     """
 
     format: Literal[1] = 1
@@ -58,7 +58,7 @@ class Manifest(_Strict):
     golden_predictions: tuple[GoldenPrediction, ...]
     golden_arithmetic: Arithmetic | None = None
     metrics: dict[str, Any]
-    provenance: dict[str, Any]
+    provenance: Provenance | None
     files: dict[str, str]
 
     @property

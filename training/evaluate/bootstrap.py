@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluate.calibration import FloatArray, IntArray
+from training.arrays import FloatArray, IntArray
 from training.evaluate.metrics import BINS, bin_numbers, confusion_matrix
 
 RESAMPLES = 2000

@@ -21,7 +21,7 @@ from training.evaluate.bootstrap import (
     macro_f1,
     resample_counts,
 )
-from training.evaluate.calibration import FloatArray, IntArray
+from training.arrays import FloatArray, IntArray
 from training.evaluate.comparison import Comparison, compare
 from training.evaluate.metrics import (
     CoveragePoint,

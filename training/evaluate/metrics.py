@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from training.evaluate.calibration import FloatArray, IntArray, fit_threshold
+from training.arrays import FloatArray, IntArray
+from training.evaluate.calibration import fit_threshold
 
 COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.5)
 BINS = 15  # of a reliability diagram

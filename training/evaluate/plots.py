@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
 from serving.labels import LabelScheme
-from training.evaluate.calibration import FloatArray, IntArray
+from training.arrays import FloatArray, IntArray
 from training.evaluate.metrics import CoveragePoint, ReliabilityBin, expected_calibration_error
 
 _DPI = 160

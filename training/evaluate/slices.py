@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.evaluate.calibration import IntArray
+from training.arrays import IntArray
 from training.evaluate.wording import has_communique_wording, has_negation, has_quotation
 from training.labelled.reading import LabelledSentence
 

@@ -22,11 +22,13 @@ from serving.bundle import (
 from serving.classifier import Classifier, softmax
 from serving.errors import RasdError
 from serving.machine import Arithmetic
-from serving.onnx_model import FloatArray, OnnxModel, load_tokenizer, tokenize
+from serving.onnx_model import OnnxModel, load_tokenizer, tokenize
+from training.arrays import Float32Array
 from serving.records import Prediction
 from serving.text.normalize import GOLDEN_INPUTS, NORMALIZERS
 from training.evaluate.bootstrap import bootstrap
-from training.evaluate.calibration import IntArray, fit_calibration, fit_threshold
+from training.arrays import IntArray
+from training.evaluate.calibration import fit_calibration, fit_threshold
 from training.evaluate.metrics import classification_metrics, coverage_accuracy
 from training.export.card import write_card
 from training.export.int8 import quantize_int8
@@ -116,7 +118,7 @@ def export_bundle(checkpoint: Checkpoint, held_out: Sequence[LabelledSentence], 
 
 
 def _measure(
-    checkpoint: Checkpoint, fp32: FloatArray, int8: FloatArray, labels: IntArray
+    checkpoint: Checkpoint, fp32: Float32Array, int8: Float32Array, labels: IntArray
 ) -> _Measured:
     """Pass the gate and calibrate, on logits (n, k) of the held-out sentences."""
     settings = checkpoint.settings
@@ -149,7 +151,7 @@ def _measure(
     return _Measured(temperature, power, threshold, metrics)
 
 
-def _agreement(one: FloatArray, other: FloatArray) -> float:
+def _agreement(one: Float32Array, other: Float32Array) -> float:
     """Return the share of sentences that logits (n, k) label alike."""
     return float((one.argmax(1) == other.argmax(1)).mean())
 

@@ -5,12 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import onnx
 import onnxruntime
-from numpy.typing import NDArray
 from onnx import ModelProto, helper
 
 from serving.machine import available_cores
 
-FloatArray = NDArray[np.float32]
 
 # How much of the difficulty of a wide channel moves from the activations to the weights (alpha of
 # SmoothQuant). Of 0.5 to 0.9, what int8 and single precision agree on most labels with.

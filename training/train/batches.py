@@ -9,7 +9,8 @@ from datasets import Dataset
 from numpy.typing import NDArray
 from torch import Tensor
 
-from serving.onnx_model import FloatArray, TokenIds
+from serving.onnx_model import TokenIds
+from training.arrays import Float32Array
 from training.config import TrainConfig
 from training.labelled.reading import LabelledSentence
 
@@ -25,7 +26,7 @@ def to_examples(
     tokens: Sequence[TokenIds],
     config: TrainConfig,
     names: Sequence[str],
-    teacher: FloatArray | None = None,
+    teacher: Float32Array | None = None,
 ) -> Dataset:
     """Return one row a sentence: its ids, their number, its label's number, its loss's weight.
 

@@ -19,7 +19,8 @@ from serving.atomic import atomic_folder, check_place
 from serving.bundle import MANIFEST
 from serving.errors import InputError
 from serving.labels import LabelScheme
-from serving.onnx_model import FloatArray, TokenIds, load_tokenizer, tokenize
+from serving.onnx_model import TokenIds, load_tokenizer, tokenize
+from training.arrays import Float32Array
 from serving.text.normalize import NORMALIZERS
 from training.config import TrainConfig
 from training.environment import environment
@@ -152,7 +153,7 @@ def _examples(
     tokenizer: PreTrainedTokenizerBase,
     *,
     learned: Sequence[str],
-    teacher: FloatArray | None,
+    teacher: Float32Array | None,
 ) -> Examples:
     """Tokenise what is `learned` and what is held out with the tokenizer that serving uses."""
     normalize = NORMALIZERS[config.normalizer].apply

@@ -5,7 +5,7 @@ Northcutt, Jiang and Chuang 2021, "Confident Learning: Estimating Uncertainty in
 
 import numpy as np
 
-from training.evaluate.calibration import FloatArray, IntArray
+from training.arrays import FloatArray, IntArray
 
 
 def suspects(labels: IntArray, probabilities: FloatArray) -> IntArray:

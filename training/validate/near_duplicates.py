@@ -9,7 +9,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.neighbors import NearestNeighbors
 
-from training.evaluate.calibration import IntArray
+from training.arrays import IntArray
 
 _ALIKE = 0.8
 """The cosine from which two sentences count as near-identical."""

@@ -25,7 +25,7 @@ from serving.atomic import atomic_file
 from serving.errors import InputError
 from serving.labels import LabelScheme
 from serving.text.normalize import NORMALIZERS
-from training.evaluate.calibration import FloatArray, IntArray
+from training.arrays import FloatArray, IntArray
 from training.labelled.reading import LabelledSentence, read_labelled
 from training.labelled.splits import leak_key
 from training.model.classifier import load_encoder
