@@ -1,0 +1,58 @@
+"""The command line of `rasd validate`."""
+
+import argparse
+from pathlib import Path
+
+from serving.errors import InputError
+
+
+def add_parser(
+    subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> argparse.ArgumentParser:
+    """Add the sub-command."""
+    parser = subparsers.add_parser(
+        "validate",
+        help="check configurations, labelled files and bundles",
+        description="Check files before they are used. With --deep, also find labels that are "
+        "probably wrong and near-identical sentences.",
+        epilog="example: rasd validate --deep mine.jsonl -o suspects.csv",
+    )
+    parser.add_argument(
+        "files",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="labelled files, .yaml files (training configurations, label schemes) and bundles",
+    )
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        metavar="FILE",
+        help="the label scheme to check against (default: configs/labels.yaml)",
+    )
+    parser.add_argument(
+        "--deep", action="store_true", help="find probable label errors and near-duplicates"
+    )
+    parser.add_argument(
+        "-o", "--out", type=Path, metavar="FILE", help="with --deep: write all findings as CSV"
+    )
+    parser.add_argument(
+        "--encoder",
+        metavar="ENCODER",
+        help="with --deep: a folder or hub id (default: the encoder of the default model)",
+    )
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print what each file holds and what is wrong with it; return 2 if anything is."""
+    if not options.deep and (options.out or options.encoder):
+        raise InputError("validate: -o and --encoder need --deep", "Add --deep.")
+    from training.validate.run import label_scheme, validate
+
+    if not options.deep:
+        return validate(options.files, options.labels)
+    from training.validate.suspects import validate_deep
+
+    validate_deep(options.files, label_scheme(options.labels), options.out, options.encoder)
+    return 0
