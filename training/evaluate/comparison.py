@@ -11,6 +11,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from training.arrays import FloatArray, IntArray
 from training.evaluate.bootstrap import (
     RESAMPLES,
     SEED,
@@ -21,7 +22,6 @@ from training.evaluate.bootstrap import (
     macro_f1,
     resample_counts,
 )
-from training.arrays import FloatArray, IntArray
 from training.evaluate.metrics import confusion_matrix
 
 

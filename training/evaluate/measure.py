@@ -10,6 +10,7 @@ from rich.progress import track
 from serving.classifier import Classifier
 from serving.errors import InputError
 from serving.records import Prediction
+from training.arrays import FloatArray, IntArray
 from training.evaluate.bootstrap import (
     RESAMPLES,
     SEED,
@@ -21,7 +22,6 @@ from training.evaluate.bootstrap import (
     macro_f1,
     resample_counts,
 )
-from training.arrays import FloatArray, IntArray
 from training.evaluate.calibration import uncalibrated
 from training.evaluate.comparison import Comparison, compare
 from training.evaluate.metrics import (

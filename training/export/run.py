@@ -24,11 +24,10 @@ from serving.classifier import Classifier, softmax
 from serving.errors import RasdError
 from serving.machine import Arithmetic
 from serving.onnx_model import OnnxModel, load_tokenizer, tokenize
-from training.arrays import Float32Array
 from serving.records import Prediction
 from serving.text.normalize import GOLDEN_INPUTS, NORMALIZERS
+from training.arrays import Float32Array, IntArray
 from training.evaluate.bootstrap import bootstrap
-from training.arrays import IntArray
 from training.evaluate.calibration import fit_calibration, fit_threshold
 from training.evaluate.metrics import classification_metrics, coverage_accuracy
 from training.export.card import render_card

@@ -10,7 +10,6 @@ from onnx import ModelProto, helper
 from serving.machine import available_cores
 from training.arrays import Float32Array
 
-
 # SmoothQuant's alpha: how much of a wide channel's range moves from activations to weights. Of 0.5
 # to 0.9, the value with the best label agreement of int8 and single precision.
 SMOOTHING = 0.75

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 
-
 def add_parser(
     subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
 ) -> argparse.ArgumentParser:
@@ -19,7 +18,9 @@ def add_parser(
         epilog="example: rasd train configs/compact.yaml --set 'data.train=[mine.jsonl]' "
         "--out runs/mine",
     )
-    parser.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file such as configs/compact.yaml")
+    parser.add_argument(
+        "config", type=Path, metavar="CONFIG", help="a YAML file such as configs/compact.yaml"
+    )
     parser.add_argument(
         "--set",
         action="append",

@@ -20,8 +20,8 @@ from serving.errors import InputError
 from serving.labels import LabelScheme
 from serving.onnx_model import TokenIds, load_tokenizer, tokenize
 from serving.provenance import Data, Distilled, Provenance, Side
-from training.arrays import Float32Array
 from serving.text.normalize import NORMALIZERS
+from training.arrays import Float32Array
 from training.config import FIXED_SEED, SHIPPED_ENCODER, SHIPPED_ENCODER_ID, TrainConfig
 from training.environment import environment
 from training.export.run import export_bundle
@@ -107,7 +107,14 @@ def train(config: TrainConfig, out: Path, *, command: Sequence[str]) -> Path:
         coverage=config.abstention.coverage,
         min_agreement=config.export.min_agreement,
         max_logit_difference=config.export.max_logit_difference,
-        provenance=_provenance(config, data, distilled, trained, command, source),
+        provenance=_provenance(
+            config,
+            data=data,
+            distilled=distilled,
+            trained=trained,
+            command=command,
+            source=source,
+        ),
     )
     with atomic_folder(out / "checkpoint") as folder:
         saved = save_checkpoint(
@@ -183,9 +190,7 @@ def _load_tokenizer(source: Source) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def _side(
-    sentences: Sequence[LabelledSentence], scheme: LabelScheme, normalize: Normalize
-) -> Side:
+def _side(sentences: Sequence[LabelledSentence], scheme: LabelScheme, normalize: Normalize) -> Side:
     return Side(
         sentences=len(sentences),
         labels={name: sum(s.label == name for s in sentences) for name in scheme.names},
@@ -195,6 +200,7 @@ def _side(
 
 def _provenance(
     config: TrainConfig,
+    *,
     data: Data,
     distilled: Distilled | None,
     trained: Trained,

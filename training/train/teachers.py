@@ -181,9 +181,7 @@ def read_unlabelled(
         )
     if config.distill.limit is None:
         return list(found.values())
-    drawn = sorted(
-        found, key=lambda key: hashlib.sha256(f"{FIXED_SEED}\n{key}".encode()).digest()
-    )
+    drawn = sorted(found, key=lambda key: hashlib.sha256(f"{FIXED_SEED}\n{key}".encode()).digest())
     return [found[key] for key in drawn[: config.distill.limit]]
 
 

@@ -35,7 +35,6 @@ from training.train.batches import NO_LABEL, LengthSampler
 from training.train.failures import diverged
 from training.train.optimisation import parameter_groups
 
-
 # The norm to which gradients are clipped; every shipped model was trained with it.
 _MAX_GRADIENT_NORM = 1.0
 
