@@ -50,7 +50,7 @@ class DataConfig(Section):
     conflicts: Literal["stop", "drop", "first", "majority"] = Field(
         default="stop", description="stop, drop, first or majority"
     )
-    unsure_weight: Share = Field(default=1.0, description="a weight, 0 to 1")
+    unsure_weight: Share = Field(default=0.7, description="a weight, 0 to 1")
 
 
 class ModelConfig(Section):
@@ -66,7 +66,7 @@ class OptimisationConfig(Section):
     """How the weights are trained."""
 
     learning_rate: float = Field(gt=0, le=0.1, description="a rate above 0 and up to 0.1")
-    epochs: int = Field(default=3, ge=1, le=1000, description="a number of passes, 1 to 1000")
+    epochs: int = Field(default=4, ge=1, le=1000, description="a number of passes, 1 to 1000")
     early_stopping: int | None = Field(
         default=None, ge=1, description="a number of epochs, 1 or more; or null"
     )
@@ -84,7 +84,7 @@ class OptimisationConfig(Section):
         default=0.1, ge=0, lt=1, description="a share of the steps, under 1"
     )
     weight_decay: Share = Field(default=0.01, description="a number from 0 to 1")
-    average_last: Share = Field(default=0.0, description="a share of the steps, 0 to 1; 0 is off")
+    average_last: Share = Field(default=0.2, description="a share of the steps, 0 to 1; 0 is off")
     seed: int = Field(default=1, ge=0, lt=2**32, description="a whole number, 0 or more")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         default="auto", description="auto, fp32, bf16 or fp16"
@@ -150,7 +150,7 @@ class ExportConfig(Section):
 
 
 class TrainConfig(Section):
-    """One training job; configs/compact.yaml explains every key.
+    """One training job; configs/compact.yaml explains every key and has the same defaults.
 
     `encoder` is a Path if it is a folder and a str if it is a hub id.
     """

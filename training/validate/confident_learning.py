@@ -12,8 +12,8 @@ def suspects(labels: IntArray, probabilities: FloatArray) -> IntArray:
     """Return the rows whose label is probably wrong, the most probable error first.
 
     `labels` (n,) are numbers below k, `probabilities` (n, k) are out of sample. This is the paper's
-    "prune by noise rate": the confident joint estimates how many sentences labelled i are truly j. As many
-    are suspects: those with the largest margin of j over i, if positive. Suspects are ranked by the
+    "prune by noise rate": the confident joint estimates how many sentences labelled i are truly j.
+    As many are suspects: those with the largest margin of j over i, if positive. Suspects are ranked by the
     margin of their own label over the best other one.
     """
     exact = probabilities.astype(np.float64)
