@@ -139,10 +139,10 @@ def test_a_folder_that_is_missing_is_an_error_not_another_encoder(
     tmp_path: Path, name: str
 ) -> None:
     config = load_config(COMPACT, [f"encoder={name}"])
-    with pytest.raises(InputError, match="encoder: no folder .*absent"):
+    with pytest.raises(InputError, match=r"encoder: no folder .*absent"):
         config.encoder_to_load()
     config = load_config(written(tmp_path, MINIMAL.replace("some/encoder", name)))
-    with pytest.raises(InputError, match="encoder: no folder .*absent"):
+    with pytest.raises(InputError, match=r"encoder: no folder .*absent"):
         config.encoder_to_load()
 
 
@@ -215,7 +215,11 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
         ("data.train=[", "the value is not YAML", "Write it as"),
         ("distill.layers=[2, 0]", "distill.layers is [2, 0]", "from the bottom up"),
         ("distill.layers=[0, 0]", "distill.layers is [0, 0]", "each layer once"),
-        ("distill.unlabelled=[a.txt]", "distill.unlabelled is ['a.txt']", "a teacher must label them"),
+        (
+            "distill.unlabelled=[a.txt]",
+            "distill.unlabelled is ['a.txt']",
+            "a teacher must label them",
+        ),
         ("distill.unlabelled=a.txt", "distill.unlabelled is 'a.txt'", "as in [archive.jsonl"),
     ],
 )

@@ -13,8 +13,8 @@ def suspects(labels: IntArray, probabilities: FloatArray) -> IntArray:
 
     `labels` (n,) are numbers below k, `probabilities` (n, k) are out of sample. This is the paper's
     "prune by noise rate": the confident joint estimates how many sentences labelled i are truly j.
-    As many are suspects: those with the largest margin of j over i, if positive. Suspects are ranked by the
-    margin of their own label over the best other one.
+    As many are suspects: those with the largest margin of j over i, if positive. Suspects are
+    ranked by the margin of their own label over the best other one.
     """
     exact = probabilities.astype(np.float64)
     joint = _confident_joint(labels, exact)

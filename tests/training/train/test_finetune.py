@@ -15,9 +15,9 @@ from serving.onnx_model import load_tokenizer, tokenize  # noqa: E402
 from serving.text.normalize import NORMALIZERS  # noqa: E402
 from training.config import load_config  # noqa: E402
 from training.labelled.reading import read_labelled  # noqa: E402
+from training.labelled.splits import read_sides  # noqa: E402
 from training.model.classifier import SentenceClassifier, load_encoder  # noqa: E402
 from training.train.batches import Collator, to_examples  # noqa: E402
-from training.labelled.splits import read_sides  # noqa: E402
 from training.train.finetune import Examples, fine_tune  # noqa: E402
 from training.train.optimisation import parameter_groups  # noqa: E402
 from training.train.trainer import training_arguments  # noqa: E402
@@ -108,9 +108,7 @@ def test_another_seed_is_another_order_and_dropout_of_the_same_sentences(
         fine_tune(trained[name], examples, config, tmp_path / name, progress=False)
     assert furthest(trained["one"], trained["again"]) == 0
     assert furthest(trained["one"], trained["two"]) > 1e-4
-    sides = [
-        read_sides(config_with(f"seed={seed}"), SCHEME, NORMALIZE).dev for seed in (1, 2)
-    ]
+    sides = [read_sides(config_with(f"seed={seed}"), SCHEME, NORMALIZE).dev for seed in (1, 2)]
     assert sides[0] == sides[1]
 
 
@@ -129,9 +127,8 @@ def test_head_and_encoder_have_their_own_rates_and_only_matrices_decay(fresh):
     assert seen == set(names.values())
 
 
-def test_the_rate_rises_over_the_warmup_and_falls_to_zero(fresh, rows, sentences, tmp_path):
-    """The first of 12 steps does not move a weight while the rate rises from 0 over half of them."""
-    config = config_with("epochs=6", "batch_size=32", "warmup_ratio=0.5")
+def test_the_learning_rate_rises_over_the_share_of_the_warmup(tmp_path):
+    config = config_with("warmup_ratio=0.5")
     arguments = training_arguments(config, tmp_path, progress=False)
     assert arguments.get_warmup_steps(12) == 6
 

@@ -13,7 +13,7 @@ pytest.importorskip("torch")
 
 from serving.errors import InputError
 from training.train.batches import LengthSampler
-from training.train.resume import reserve, newest_checkpoint
+from training.train.resume import newest_checkpoint, reserve
 
 ROOT = Path(__file__).parents[3]
 RASD = Path(sys.executable).with_name("rasd")

@@ -97,9 +97,7 @@ def test_teachers_of_both_kinds_say_what_they_are_known_to_say(tiny_run, bundle,
     expected = [list(a.probabilities.values()) for a in Classifier.load(bundle).classify(texts)]
     assert np.allclose(of_bundle, expected, atol=1e-6)
 
-    of_checkpoint = ask(
-        [load_teacher(tiny_run / "checkpoint")], texts, names, progress=False
-    )
+    of_checkpoint = ask([load_teacher(tiny_run / "checkpoint")], texts, names, progress=False)
     model = load_checkpoint(tiny_run / "checkpoint").model.eval()
     assert of_checkpoint.shape == (50, len(names))
     assert not model.training
@@ -204,9 +202,9 @@ def test_a_run_killed_after_the_teachers_have_spoken_does_not_ask_them_again(
     run = subprocess.Popen([*command, *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True)
     assert run.stderr is not None
     first = run.stderr.readline()
-    while "going on" not in first and first:
+    while "resuming" not in first and first:
         first = run.stderr.readline()
-    while not any(out.glob("trainer/seed-1/checkpoint-*")) and time.monotonic() < deadline:
+    while not any(out.glob("trainer/checkpoint-*")) and time.monotonic() < deadline:
         time.sleep(0.02)
     run.kill()
     run.communicate()
@@ -217,8 +215,8 @@ def test_a_run_killed_after_the_teachers_have_spoken_does_not_ask_them_again(
 @pytest.mark.parametrize(
     ("setting", "says"),
     [
-        ("distill.teachers=[{folder}]", "is no model\nName folders"),
-        ("distill.teachers=[{folder}/run]", "is no model\nDid you mean .*/run/bundle"),
+        ("distill.teachers=[{folder}]", "is not a model\nName `bundle`"),
+        ("distill.teachers=[{folder}/run]", "is not a model\nDid you mean .*/run/bundle"),
         ("distill.unlabelled=[{folder}/body.jsonl]", "distill.text_field"),
         ("distill.unlabelled=[{folder}/nothing.txt]", "no such file or folder"),
         ("distill.unlabelled=[{folder}/blank.txt]", "no sentence in"),

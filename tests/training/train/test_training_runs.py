@@ -1,4 +1,4 @@
-"""`rasd train` as a process: from a hub's cache, killed after its training, tracked, on a terminal."""
+"""`rasd train` as a process: from a hub's cache, killed and resumed, tracked, on a terminal."""
 
 import json
 import os
