@@ -1,8 +1,8 @@
-"""The sub-commands of the training room, in the order of `rasd --help`."""
+"""The sub-commands of the training room, each with its arguments in its own folder."""
 
 import argparse
-from collections.abc import Callable
 from functools import partial
+from typing import Protocol
 
 from serving.errors import InputError
 from training.average import command as average
@@ -12,26 +12,45 @@ from training.train import command as train
 from training.trim import command as trim
 from training.validate import command as validate
 
-_VERBS = (
-    (train.add_parser, train.run),
-    (evaluate.add_parser, evaluate.run),
-    (export.add_parser, export.run),
-    (average.add_parser, average.run),
-    (trim.add_parser, trim.run),
-    (validate.add_parser, validate.run),
-)
+
+class _Verb(Protocol):
+    """A module `command`; its docstring is the text of `--help`."""
+
+    __doc__: str | None
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
+
+    def run(self, options: argparse.Namespace) -> int: ...
+
+
+_VERBS: dict[str, _Verb] = {
+    "train": train,
+    "evaluate": evaluate,
+    "export": export,
+    "average": average,
+    "trim": trim,
+    "validate": validate,
+}
 
 
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add every sub-command."""
-    for add_parser, run in _VERBS:
-        add_parser(subparsers).set_defaults(run=partial(_run, run))
+    for name, verb in _VERBS.items():
+        text = verb.__doc__ or ""
+        parser = subparsers.add_parser(
+            name,
+            help=text.partition(".\n")[0].lower(),
+            description=text,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        verb.add_arguments(parser)
+        parser.set_defaults(run=partial(_run, verb))
 
 
-def _run(command: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
+def _run(verb: _Verb, options: argparse.Namespace) -> int:
     """Run a sub-command; name the extra to install if one of its packages is missing."""
     try:
-        return command(options)
+        return verb.run(options)
     except ModuleNotFoundError as error:
         raise InputError(
             f"this command needs the package {error.name}, which is not installed",

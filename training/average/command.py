@@ -1,37 +1,22 @@
-"""The command line of `rasd average`."""
+"""Average the weights of several training runs.
+
+The runs start from one encoder and differ in seed, learning rate or data. The
+mean is often more accurate than the best run and costs nothing extra to use.
+`rasd export` makes a bundle of it.
+
+example: rasd average runs/a/checkpoint runs/b/checkpoint --out runs/mean
+"""
 
 import argparse
 import sys
 from pathlib import Path
 
 
-def add_parser(
-    subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
-) -> argparse.ArgumentParser:
-    """Add the sub-command."""
-    parser = subparsers.add_parser(
-        "average",
-        help="average the weights of several training runs",
-        description="Average the weights of training runs of one encoder that differ in seed, "
-        "learning rate or data. The mean is often more accurate than the best run, at no cost "
-        "when it is used. `rasd export` makes a bundle of it.",
-        epilog="example: rasd average runs/a/checkpoint runs/b/checkpoint --out runs/mean",
-    )
-    parser.add_argument(
-        "checkpoints",
-        type=Path,
-        nargs="+",
-        metavar="CHECKPOINT",
-        help="`checkpoint` folders of two or more runs",
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="output folder; an existing checkpoint there is replaced",
-    )
-    return parser
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `rasd average`."""
+    sources, out = "two or more `checkpoint` folders", "an existing checkpoint there is replaced"
+    parser.add_argument("checkpoints", type=Path, nargs="+", metavar="CHECKPOINT", help=sources)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help=out)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,32 +1,22 @@
-"""The command line of `rasd evaluate`."""
+"""Measure a model on labelled sentences, alone or against another.
+
+Prints metrics with 95 % bootstrap intervals, the weakest subgroups and, with
+--compare, the difference to another model. Use sentences that neither model
+was trained on.
+
+example: rasd evaluate mine.jsonl --model fast --compare default --out report
+"""
 
 import argparse
 from pathlib import Path
 
 
-def add_parser(
-    subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
-) -> argparse.ArgumentParser:
-    """Add the sub-command."""
-    parser = subparsers.add_parser(
-        "evaluate",
-        help="measure a model on labelled sentences, alone or against another",
-        description="Print metrics with 95 % bootstrap intervals, the weakest subgroups and, with "
-        "--compare, the difference to another model. Use sentences that neither was trained on.",
-        epilog="example: rasd evaluate mine.jsonl --model fast --compare default --out report",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `rasd evaluate`."""
+    files = "labelled files: .jsonl, .csv or Label Studio .json"
+    parser.add_argument("labelled", type=Path, nargs="+", metavar="LABELLED", help=files)
     parser.add_argument(
-        "labelled",
-        type=Path,
-        nargs="+",
-        metavar="LABELLED",
-        help="labelled files: .jsonl, .csv or Label Studio .json",
-    )
-    parser.add_argument(
-        "--model",
-        type=Path,
-        metavar="MODEL",
-        help="default (used if omitted), fast, or the folder of a bundle",
+        "--model", type=Path, help="default (used if omitted), fast, or the folder of a bundle"
     )
     parser.add_argument(
         "--compare", type=Path, metavar="MODEL", help="another model, measured on the same files"
@@ -37,7 +27,6 @@ def add_parser(
         metavar="DIR",
         help="folder for report.html, metrics.json and the plots; older ones are replaced",
     )
-    return parser
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,32 +1,21 @@
-"""The command line of `rasd export`."""
+"""Make a bundle from the checkpoint of a training run.
+
+Exports the checkpoint to ONNX, quantises and calibrates it, and writes the
+bundle that `rasd classify` and `rasd serve` read.
+
+example: rasd export runs/mine/checkpoint --out runs/mine/bundle
+"""
 
 import argparse
 import sys
 from pathlib import Path
 
 
-def add_parser(
-    subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
-) -> argparse.ArgumentParser:
-    """Add the sub-command."""
-    parser = subparsers.add_parser(
-        "export",
-        help="make a bundle from the checkpoint of a training run",
-        description="Export a checkpoint to ONNX, quantise and calibrate it, and write the bundle "
-        "that `rasd classify` and `rasd serve` read.",
-        epilog="example: rasd export runs/mine/checkpoint --out runs/mine/bundle",
-    )
-    parser.add_argument(
-        "checkpoint", type=Path, metavar="CHECKPOINT", help="a `checkpoint` folder of `rasd train`"
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="output folder; an existing bundle there is replaced",
-    )
-    return parser
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `rasd export`."""
+    source, out = "a `checkpoint` folder of `rasd train`", "an existing bundle there is replaced"
+    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help=source)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help=out)
 
 
 def run(options: argparse.Namespace) -> int:

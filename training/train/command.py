@@ -1,4 +1,10 @@
-"""The command line of `rasd train`."""
+"""Fine-tune a model on labelled sentences.
+
+The run ends with a bundle, calibrated and ready to use. A killed run resumes
+when the same command is repeated; a finished one is never overwritten.
+
+example: rasd train configs/compact.yaml --set 'data.train=[mine.jsonl]' --out runs/mine
+"""
 
 import argparse
 import os
@@ -6,33 +12,20 @@ import sys
 from pathlib import Path
 
 
-def add_parser(
-    subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
-) -> argparse.ArgumentParser:
-    """Add the sub-command."""
-    parser = subparsers.add_parser(
-        "train",
-        help="fine-tune a model on labelled sentences",
-        description="Fine-tune, calibrate and export a model. A killed run resumes when the same "
-        "command is repeated; a finished one is never overwritten.",
-        epilog="example: rasd train configs/compact.yaml --set 'data.train=[mine.jsonl]' "
-        "--out runs/mine",
-    )
-    parser.add_argument(
-        "config", type=Path, metavar="CONFIG", help="a YAML file such as configs/compact.yaml"
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `rasd train`."""
+    parser.add_argument("config", type=Path, metavar="CONFIG", help="as configs/compact.yaml")
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="override a key of the file, as in --set optimisation.epochs=1; paths are relative "
-        "to the current folder; repeat it for further keys",
+        help="override a key, as in --set optimisation.epochs=1; paths are relative to the "
+        "current folder; may be repeated",
     )
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="output folder (default: the file's `output`)"
     )
-    return parser
 
 
 def run(options: argparse.Namespace) -> int:

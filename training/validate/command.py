@@ -1,4 +1,10 @@
-"""The command line of `rasd validate`."""
+"""Check configurations, labelled files and bundles.
+
+Checks files before they are used. With --deep it also finds labels that are
+probably wrong and near-identical sentences.
+
+example: rasd validate --deep mine.jsonl -o suspects.csv
+"""
 
 import argparse
 from pathlib import Path
@@ -6,17 +12,8 @@ from pathlib import Path
 from serving.errors import InputError
 
 
-def add_parser(
-    subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
-) -> argparse.ArgumentParser:
-    """Add the sub-command."""
-    parser = subparsers.add_parser(
-        "validate",
-        help="check configurations, labelled files and bundles",
-        description="Check files before they are used. With --deep, also find labels that are "
-        "probably wrong and near-identical sentences.",
-        epilog="example: rasd validate --deep mine.jsonl -o suspects.csv",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `rasd validate`."""
     parser.add_argument(
         "files",
         type=Path,
@@ -25,10 +22,7 @@ def add_parser(
         help="labelled files, .yaml files (training configurations, label schemes) and bundles",
     )
     parser.add_argument(
-        "--labels",
-        type=Path,
-        metavar="FILE",
-        help="the label scheme to check against (default: configs/labels.yaml)",
+        "--labels", type=Path, metavar="FILE", help="label scheme (default: configs/labels.yaml)"
     )
     parser.add_argument(
         "--deep", action="store_true", help="find probable label errors and near-duplicates"
@@ -37,11 +31,8 @@ def add_parser(
         "-o", "--out", type=Path, metavar="FILE", help="with --deep: write all findings as CSV"
     )
     parser.add_argument(
-        "--encoder",
-        metavar="ENCODER",
-        help="with --deep: a folder or hub id (default: the encoder of the default model)",
+        "--encoder", help="with --deep: a folder or hub id (default: that of the default model)"
     )
-    return parser
 
 
 def run(options: argparse.Namespace) -> int:
