@@ -11,26 +11,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
-from rich.console import Console
-from rich.progress import track
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_union
 from sklearn.preprocessing import StandardScaler
-from transformers import AutoTokenizer
 
 from serving.atomic import atomic_file
 from serving.errors import InputError
 from serving.labels import LabelScheme
 from serving.text.normalize import NORMALIZERS
 from training.arrays import FloatArray, IntArray
-from training.config import SHIPPED_ENCODER, encoder_to_load, is_folder
 from training.labelled.reading import LabelledSentence, read_labelled
 from training.labelled.splits import leak_key
-from training.model.classifier import load_encoder
-from training.model.hub import find_source
+from training.model.embed import embed
 from training.validate.confident_learning import margins, suspects
 from training.validate.near_duplicates import Twins, groups, near_identical
 
@@ -39,8 +33,6 @@ Kind = Literal["conflict", "label", "duplicate"]
 FOLDS = 5
 # With fewer sentences of a label, the probabilities of a fold are useless.
 _FEWEST = 2 * FOLDS
-_BATCH = 32
-_MAX_LENGTH = 128
 _SHOWN = 10
 
 COLUMNS = (
@@ -100,48 +92,6 @@ def validate_deep(
     if out is not None:
         _write(findings, sentences, names, probabilities, out)
     _print(findings, sentences, names, probabilities, out)
-
-
-def embed(texts: Sequence[str], encoder: str | None = None) -> FloatArray:
-    """Return one vector per text (n, width): the mean of the encoder's token vectors.
-
-    `encoder` is a folder or a hub id, else the encoder of the default model. It is not fine-tuned,
-    so the vectors do not depend on the labels.
-    """
-    name: Path | str = encoder or SHIPPED_ENCODER
-    if isinstance(name, str) and is_folder(name):
-        name = Path(name).expanduser()
-    source = find_source(encoder_to_load(name))
-    tokenizer = AutoTokenizer.from_pretrained(
-        source.name, revision=source.revision, local_files_only=source.local_files_only
-    )
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = load_encoder(source).eval().to(device)
-    length = min(_MAX_LENGTH, getattr(model.config, "max_position_embeddings", _MAX_LENGTH))
-    order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
-    vectors = np.zeros((len(texts), model.config.hidden_size), dtype=np.float32)
-    console = Console(stderr=True)
-    steps = track(
-        range(0, len(order), _BATCH),
-        "Reading sentences",
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    for start in steps:
-        rows = order[start : start + _BATCH]
-        batch = tokenizer(
-            [texts[row] for row in rows],
-            padding=True,
-            truncation=True,
-            max_length=length,
-            return_tensors="pt",
-        ).to(device)
-        with torch.inference_mode():
-            hidden = model(**batch).last_hidden_state
-        mask = batch["attention_mask"].unsqueeze(-1)
-        vectors[rows] = ((hidden * mask).sum(1) / mask.sum(1)).cpu().numpy()
-    return vectors
 
 
 def label_probabilities(
