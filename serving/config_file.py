@@ -1,4 +1,4 @@
-"""Configuration files: YAML that a person wrote, checked whole, every problem with its line."""
+"""Configuration files: YAML with validation that reports every problem and its line."""
 
 from collections.abc import Mapping
 from itertools import islice
@@ -17,7 +17,7 @@ _LONGEST = 120  # characters of a value that a message shows
 
 
 class Section(BaseModel):
-    """A group of keys. A field's description is what its error message offers as the remedy."""
+    """A group of keys. The description of a field is the remedy in its error message."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -26,9 +26,9 @@ Config = TypeVar("Config", bound=Section)
 
 
 def read_yaml(path: Path, *, example: str) -> tuple[dict[str, Any], dict[Key, int]]:
-    """Return the values of a YAML file and the line of every key, counting from 1.
+    """Return the values of a YAML file and the line of every key, counted from 1.
 
-    Raises InputError, which names `example` as a file of the right form.
+    Raises InputError, with `example` as a file of the right form.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -61,8 +61,8 @@ def checked(
 ) -> Config:
     """Return `values` as a `model`; raise InputError with every problem and its place.
 
-    `lines` is from `read_yaml`; `given` names the options of the command line that set a key, which
-    are then its place.
+    `lines` is from `read_yaml`; `given` maps keys to the command-line options that set them, which
+    are then their place.
     """
     try:
         return model.model_validate(values)
@@ -123,14 +123,14 @@ def _problem(
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as a person would write it: paths as text, also in a list."""
+    """Return a value as in a file: paths as text, also in a list."""
     if isinstance(value, Path):
         return str(value)
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _overlap(one: Key, other: Key) -> bool:
-    """Tell whether one key is the other or a group that holds it."""
+    """Tell whether the keys are equal or one is a group that holds the other."""
     return all(a == b for a, b in zip(one, other, strict=False))
 
 
