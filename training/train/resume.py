@@ -46,7 +46,8 @@ def reserve(folder: Path, identity: dict[str, Any]) -> bool:
     """
     record = folder / _IDENTITY
     signs = (SOFT_LABELS, f"checkpoint-*/{_COMPLETE}", RESULT)
-    begun = any(any(folder.glob(sign)) for sign in signs)
+    # rglob: an older version had a folder per seed, whose run is not ours to discard.
+    begun = any(any(folder.rglob(sign)) for sign in signs)
     if record.is_file() and begun:
         found = json.loads(record.read_text(encoding="utf-8"))
         known = json.loads(json.dumps(identity))  # as JSON gives it back: lists for tuples
