@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 class _Record(BaseModel):
     """Keys that other versions of rasd wrote are kept, and written again."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
 
 class Side(_Record):
