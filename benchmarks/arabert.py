@@ -14,7 +14,6 @@ import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import graphs
 import plain
@@ -30,6 +29,7 @@ from serving.classifier import Classifier
 from serving.labels import LabelScheme
 from serving.machine import available_cores, cpu_flags
 from serving.onnx_model import OnnxModel, load_tokenizer, tokenize
+from serving.provenance import Data, Provenance, Side
 from serving.text.normalize import NORMALIZERS
 from training.environment import environment
 from training.export.run import export_bundle
@@ -143,24 +143,23 @@ def export(
     folder: Path,
 ) -> Path:
     """Make a bundle of `model`, calibrated on `sentences`, as `rasd train` does at its end."""
-    side = {
-        "sentences": len(sentences),
-        "labels": {name: sum(s.label == name for s in sentences) for name in SCHEME.names},
-        "fingerprint": fingerprint(sentences, NORMALIZE),
-    }
-    provenance: dict[str, Any] = {
-        "command": "python benchmarks/arabert.py",
-        "config": {"encoder": "random", "encoder_credit": None, "data": {"train": [], "dev": []}},
-        "data": {"train": side, "held_out": side},
-        "kept": "random weights",
-        "environment": environment(),
-    }
+    side = Side(
+        sentences=len(sentences),
+        labels={name: sum(s.label == name for s in sentences) for name in SCHEME.names},
+        fingerprint=fingerprint(sentences, NORMALIZE),
+    )
+    provenance = Provenance(
+        command="python benchmarks/arabert.py",
+        config={"encoder": "random", "encoder_credit": None, "data": {"train": [], "dev": []}},
+        data=Data(train=side, held_out=side),
+        kept="random weights",
+        environment=environment(),
+    )
     settings = CheckpointSettings(
         name="arabert-shaped",
         scheme=SCHEME,
         normalizer="arabert",
         max_length=MAX_LENGTH,
-        pooling="mean",
         dropout=0.0,
         coverage=0.8,
         min_agreement=0.0,  # with random weights every label is a toss-up

@@ -16,9 +16,10 @@ from serving.labels import LabelScheme
 from serving.text.normalize import NORMALIZERS
 from training.labelled.reading import read_labelled
 from training.labelled.splits import leak_key
+from training.model.embed import embed
 from training.validate.confident_learning import suspects
 from training.validate.near_duplicates import groups, near_identical
-from training.validate.suspects import embed, label_probabilities
+from training.validate.suspects import label_probabilities
 
 ROOT = Path(__file__).parents[1]
 NORMALIZE = NORMALIZERS["light"].apply

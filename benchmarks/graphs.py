@@ -79,7 +79,7 @@ def arabert_parts(
 def random_classifier(config: PretrainedConfig) -> SentenceClassifier:
     """Return a classifier of random weights: they cost the same time as trained ones."""
     torch.manual_seed(0)
-    return SentenceClassifier(empty_encoder(config), labels=LABELS, pooling="mean", dropout=0.0)
+    return SentenceClassifier(empty_encoder(config), labels=LABELS, dropout=0.0)
 
 
 def centre(model: SentenceClassifier, sentences: Sequence[Sequence[int]]) -> None:

@@ -101,7 +101,7 @@ def subjects(options: argparse.Namespace, scratch: Path) -> Iterator[Subject]:
     else:
         torch.manual_seed(0)
         encoder = load_encoder(ROOT / "training" / "encoder")
-        model = SentenceClassifier(encoder, labels=graphs.LABELS, pooling="mean", dropout=0.0)
+        model = SentenceClassifier(encoder, labels=graphs.LABELS, dropout=0.0)
         sentences = ids(ROOT / "training" / "encoder", "light")
         graphs.centre(model, sentences[:100])
     config = model.encoder.config

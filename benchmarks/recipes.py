@@ -98,22 +98,6 @@ class Adversarial(SentenceTrainer):
         return loss
 
 
-class LogitAdjustment(SentenceTrainer):
-    """The loss of logits to which the labels' logarithmic shares are added (Menon et al. 2021)."""
-
-    def compute_loss(
-        self, model: torch.nn.Module, inputs: dict[str, Tensor], *options: Any, **more: Any
-    ) -> Loss:
-        """Return the cross-entropy of the adjusted logits."""
-        if not model.training:
-            return super().compute_loss(model, inputs, *options, **more)
-        counts = np.bincount(self.train_dataset["label"])
-        prior = torch.tensor(np.log(counts / counts.sum()), dtype=torch.float32)
-        logits = model(inputs["input_ids"], inputs["attention_mask"]).float() + prior
-        losses = functional.cross_entropy(logits, inputs["labels"], reduction="none")
-        return (losses * inputs["weights"]).mean()
-
-
 class MultiSampleDropout(SentenceTrainer):
     """The mean loss of several dropout masks before the head (Inoue 2019)."""
 
@@ -127,7 +111,7 @@ class MultiSampleDropout(SentenceTrainer):
             return super().compute_loss(model, inputs, *options, **more)
         ids, mask = inputs["input_ids"], inputs["attention_mask"]
         hidden = model.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
-        pooled = model._pool(hidden.float(), mask)
+        pooled = model.pool(hidden.float(), mask)
         losses = [
             functional.cross_entropy(
                 model.head(functional.dropout(pooled, self.dropout)),
@@ -151,7 +135,7 @@ class LastLayers(SentenceClassifier):
             input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True
         )
         hidden = torch.stack([layer.float() for layer in output.hidden_states[-4:]]).mean(0)
-        logits: Tensor = self.head(self.dropout(self._pool(hidden, attention_mask)))
+        logits: Tensor = self.head(self.dropout(self.pool(hidden, attention_mask)))
         return logits
 
 
@@ -175,19 +159,13 @@ def setting(*values: str) -> Recipe:
     return Recipe(values)
 
 
-EQUAL = "optimisation.class_weight_power=0.0"
 RECIPES = {
     "plain": Recipe(),
-    "layer decay 0.7": setting("optimisation.layer_decay=0.7"),
     "R-Drop": Recipe(trainer=RDrop),
     "last four layers": Recipe(model=LastLayers),
     "multi-sample dropout": Recipe(trainer=MultiSampleDropout),
-    "logit adjustment": Recipe((EQUAL,), LogitAdjustment),
     "adversarial": Recipe(trainer=Adversarial),
     "authored first": Recipe(authored_first=True),
-    "attention pooling": setting("model.pooling=attention"),
-    "cls pooling": setting("model.pooling=cls"),
-    "no class weights": setting(EQUAL),
     "unsure softened": Recipe(("data.unsure_weight=1.0", "distill.share=0.3"), soften=True),
     "unsure like sure": setting("data.unsure_weight=1.0"),
     "learning rate 1.5e-4": setting("optimisation.learning_rate=1.5e-4"),
@@ -238,7 +216,7 @@ def measure(name: str, seed: int, train: list[Path], dev: Path) -> dict[str, Any
     logging.disable_progress_bar()
     recipe = RECIPES[name]
     data = (f"data.train={json.dumps(list(map(str, train)))}", f'data.dev=["{dev}"]')
-    config = load_config(CONFIG, [*data, *COMMON, *recipe.settings])
+    config = load_config(CONFIG, [*data, *COMMON, *recipe.settings, f"optimisation.seed={seed}"])
     scheme = LabelScheme.read(config.labels)
     sides = read_sides(config, scheme, NORMALIZERS[config.normalizer].apply)
     sentences = [item for item in sides.train if drawn(item.text)]
@@ -248,7 +226,6 @@ def measure(name: str, seed: int, train: list[Path], dev: Path) -> dict[str, Any
     model = recipe.model(
         encoder,
         labels=len(scheme.names),
-        pooling=config.model.pooling,
         dropout=config.model.dropout,
     )
     stages = [sentences]
@@ -256,7 +233,7 @@ def measure(name: str, seed: int, train: list[Path], dev: Path) -> dict[str, Any
         first = {line["text"] for line in read(train[0])}
         stages = [[s for s in sentences if (s.text in first) == now] for now in (True, False)]
     for stage in stages:
-        trainer, average = fit(model, stage, sides.dev, config, recipe=recipe, seed=seed)
+        trainer, average = fit(model, stage, sides.dev, config, recipe=recipe)
     row: dict[str, Any] = {"recipe": name, "seed": seed} | judge(trainer)
     assert average.weights is not None
     model.load_state_dict(average.weights)
@@ -275,7 +252,6 @@ def fit(
     config: TrainConfig,
     *,
     recipe: Recipe,
-    seed: int,
 ) -> tuple[SentenceTrainer, WeightAverage]:
     """Train `model` as `rasd train` does, without its checkpoints."""
     names = LabelScheme.read(config.labels).names
@@ -297,9 +273,7 @@ def fit(
     with tempfile.TemporaryDirectory() as folder:
         trainer = recipe.trainer(
             model,
-            replace(
-                training_arguments(config, seed, Path(folder), progress=False), eval_strategy="no"
-            ),
+            replace(training_arguments(config, Path(folder), progress=False), eval_strategy="no"),
             config=config,
             callbacks=[average],
             train_dataset=to_examples(sentences, tokens(sentences), config, names, teacher),

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all."""
+"""Files and folders that are written completely or not at all."""
 
 import os
 import shutil
@@ -12,14 +12,14 @@ from serving.errors import InputError
 
 @contextmanager
 def atomic_file(target: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `target`; rename it to `target` when the block succeeds."""
+    """Yield a temporary path beside `target`; rename it to `target` if the block succeeds."""
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner can read
+        temporary.chmod(0o666 & ~_umask())  # mkstemp's files can only be read by their owner
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
@@ -27,12 +27,12 @@ def atomic_file(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `target`; it takes `target`'s place when the block succeeds.
+    """Yield a temporary folder beside `target`; it replaces `target` if the block succeeds.
 
     An older folder of that name is moved aside first and removed last, so that a reader finds
-    either the old one or the new one, whole.
+    either the old or the new one, complete.
     """
-    target = target.resolve()  # `.` has no name, and of a link the folder that it leads to
+    target = target.resolve()  # `.` has no name; a link means the folder it points to
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
@@ -50,10 +50,9 @@ def atomic_folder(target: Path) -> Iterator[Path]:
 
 
 def check_place(folder: Path, *, sign: str | None = None) -> None:
-    """Raise InputError unless `atomic_folder` may take this place without a loss.
+    """Raise InputError if `atomic_folder` would overwrite something else at `folder`.
 
-    It may where nothing stands or an empty folder, and where an older one of the same kind does:
-    one that holds the file `sign`, as the new one will.
+    It may replace an empty folder and one of the same kind: one with the file `sign`.
     """
     for parent in folder.resolve().parents:
         if parent.exists() and not parent.is_dir():
@@ -69,7 +68,7 @@ def check_place(folder: Path, *, sign: str | None = None) -> None:
 
 
 def _umask() -> int:
-    """Return the process's umask, which can only be read by setting it."""
+    """Return the umask of the process, which can only be read by setting it."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -1,4 +1,4 @@
-"""The on-disk form of a model: written whole, verified when loaded."""
+"""The bundle, a model on disk: written atomically, verified when loaded."""
 
 import hashlib
 import json
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from serving.errors import InputError
 from serving.labels import LabelScheme
 from serving.machine import Arithmetic
+from serving.provenance import Provenance
 from serving.text.normalize import NORMALIZERS
 
 _SHIPPED = Path(__file__).parent / "models"
@@ -23,7 +24,7 @@ class _Strict(BaseModel):
 
 
 class NormalizerStamp(_Strict):
-    """Which normaliser a model was trained with, and what it made of fixed texts then."""
+    """The normaliser of the training, with its output for fixed texts."""
 
     name: str
     version: int
@@ -31,19 +32,18 @@ class NormalizerStamp(_Strict):
 
 
 class GoldenPrediction(_Strict):
-    """A sentence and the probabilities that this bundle gave it when it was made."""
+    """A sentence and the probabilities that the bundle gave it when it was made."""
 
     text: str
     probabilities: tuple[float, ...]
 
 
 class Manifest(_Strict):
-    """What `bundle.json` holds. `provenance` and `metrics` inform people; nothing reads them.
+    """The content of `bundle.json`.
 
     `temperature` and `power` turn logits into probabilities (see `serving.classifier.softmax`).
-
-    `golden_arithmetic` is where the golden predictions were made: there they come out again bit
-    for bit. A bundle that does not say so has them within a tolerance.
+    With the same `golden_arithmetic` the golden predictions must match bit for bit, else within a
+    tolerance. `metrics` are on the held-out sentences; the card and `GET /v1/model` show them.
     """
 
     format: Literal[1] = 1
@@ -58,12 +58,12 @@ class Manifest(_Strict):
     golden_predictions: tuple[GoldenPrediction, ...]
     golden_arithmetic: Arithmetic | None = None
     metrics: dict[str, Any]
-    provenance: dict[str, Any]
+    provenance: Provenance | None
     files: dict[str, str]
 
     @property
     def model(self) -> str:
-        """The name that every answer carries: which model, and exactly which."""
+        """The name and exact version that every record has."""
         return f"{self.name}@{self.version}"
 
 
@@ -81,15 +81,15 @@ class Bundle:
 
     @property
     def padding_id(self) -> int:
-        """The token id that fills a short sentence up to its batch's width."""
+        """The token id that pads a sentence to the length of its batch."""
         config = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
         return int(config["pad_token_id"])
 
     @classmethod
     def load(cls, folder: Path | str) -> "Bundle":
-        """Read and verify the bundle at `folder`, or the one that ships under this name.
+        """Read and verify the bundle at `folder`, or the included model of this name.
 
-        Raises InputError naming what does not match.
+        Raises InputError with the first thing that does not match.
         """
         folder = find_model(Path(folder))
         manifest = _read_manifest(folder)
@@ -99,14 +99,14 @@ class Bundle:
 
 
 def shipped_model(name: str = "default") -> Path:
-    """Return the folder of a model that ships inside the package."""
+    """Return the folder of a model included in the package."""
     return _SHIPPED / name
 
 
 def find_model(model: Path) -> Path:
-    """Return the folder `model`, or that of the model that ships under this name.
+    """Return the folder `model`, or that of the included model of this name.
 
-    What could be either is a folder if there is one.
+    If both exist, it is the folder.
     """
     shipped = _SHIPPED / model
     named = len(model.parts) == 1 and not model.exists() and (shipped / MANIFEST).is_file()

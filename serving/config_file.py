@@ -1,8 +1,9 @@
-"""Configuration files: YAML that a person wrote, checked whole, every problem with its line."""
+"""Configuration files: YAML with validation that reports every problem and its line."""
 
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -12,9 +13,11 @@ from serving.errors import InputError, Problem, did_you_mean, refusal
 
 Key = tuple[str, ...]
 
+_LONGEST = 120  # characters of a value that a message shows
+
 
 class Section(BaseModel):
-    """A group of keys. A field's description is what its error message offers as the remedy."""
+    """A group of keys. The description of a field is the remedy in its error message."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -23,9 +26,9 @@ Config = TypeVar("Config", bound=Section)
 
 
 def read_yaml(path: Path, *, example: str) -> tuple[dict[str, Any], dict[Key, int]]:
-    """Return the values of a YAML file and the line of every key, counting from 1.
+    """Return the values of a YAML file and the line of every key, counted from 1.
 
-    Raises InputError, which names `example` as a file of the right form.
+    Raises InputError, with `example` as a file of the right form.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -58,8 +61,8 @@ def checked(
 ) -> Config:
     """Return `values` as a `model`; raise InputError with every problem and its place.
 
-    `lines` is from `read_yaml`; `given` names the options of the command line that set a key, which
-    are then its place.
+    `lines` is from `read_yaml`; `given` maps keys to the command-line options that set them, which
+    are then their place.
     """
     try:
         return model.model_validate(values)
@@ -72,6 +75,10 @@ def checked(
 
 
 def _note_lines(path: Path, node: yaml.Node, group: Key, lines: dict[Key, int]) -> None:
+    if isinstance(node, yaml.SequenceNode):
+        for number, item in enumerate(node.value):
+            lines[*group, str(number)] = item.start_mark.line + 1
+            _note_lines(path, item, (*group, str(number)), lines)
     if not isinstance(node, yaml.MappingNode):
         return
     for name, value in node.value:
@@ -79,7 +86,7 @@ def _note_lines(path: Path, node: yaml.Node, group: Key, lines: dict[Key, int]) 
         line = name.start_mark.line + 1
         if key in lines:
             raise InputError(
-                f"{path}: line {line}: {'.'.join(key)} stands on line {lines[key]} already",
+                f"{path}: line {line}: {'.'.join(key)} is on line {lines[key]} already",
                 "Keep one of them: YAML would silently take the last.",
             )
         lines[key] = line
@@ -93,12 +100,12 @@ def _problem(
     lines: Mapping[Key, int],
     overrides: Mapping[Key, str],
 ) -> tuple[Key, Problem]:
-    """Return the key that pydantic found fault with, and what to tell of it."""
+    """Return the key that pydantic rejected, and its problem."""
     key, group, description = _known_part(model, error["loc"])
     name = ".".join(key)
     place = next((place for given, place in overrides.items() if _overlap(given, key)), None)
     if place is None:
-        # A key that is missing has no place but its group's.
+        # A missing key has no line; its group may have one.
         known = next(key[:end] for end in range(len(key), -1, -1) if key[:end] in lines)
         place = f"{path}: line {lines[known]}" if known else str(path)
     if not description:
@@ -107,40 +114,50 @@ def _problem(
         return key, Problem(place, f"unknown key {name}", near.strip())
     if error["type"] == "missing":
         return key, Problem(place, f"no key {name}", f"Add it: {description}.")
-    # A check of ours says why, beyond what the description has.
+    # One of our own checks adds its reason.
     why = f" ({error['ctx']['error']})" if error["type"] == "value_error" else ""
-    value = _plain(error["input"])
-    return key, Problem(place, f"{name} is {value!r}", f"It must be {description}{why}.")
+    value = repr(_plain(error["input"]))
+    if len(value) > _LONGEST:
+        value = value[: _LONGEST - 1] + "…"
+    return key, Problem(place, f"{name} is {value}", f"It must be {description}{why}.")
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as a person would write it: paths as text, also in a list."""
+    """Return a value as in a file: paths as text, also in a list."""
     if isinstance(value, Path):
         return str(value)
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _overlap(one: Key, other: Key) -> bool:
-    """Tell whether one key is the other or a group that holds it."""
+    """Tell whether the keys are equal or one is a group that holds the other."""
     return all(a == b for a, b in zip(one, other, strict=False))
 
 
 def _known_part(
     model: type[BaseModel], location: tuple[str | int, ...]
 ) -> tuple[Key, type[BaseModel], str]:
-    """Return the key that a location of pydantic's is about, its group and its description.
+    """Return the key of a pydantic location, its group and its description.
 
-    Locations go on below a key: to the item of a list, to the side of a union.
+    A location can be longer than the key: it names the item of a list or the member of a union.
     """
     group: type[BaseModel] = model
     key: Key = ()
-    for part in location:
+    parts = iter(location)
+    for part in parts:
         key = (*key, str(part))
         field = group.model_fields.get(key[-1])
         if field is None:
             return key, group, ""
-        inner = field.annotation
-        if key == location or not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return key, group, field.description or ""
+        described = key, group, field.description or ""
+        inner: Any = field.annotation
+        if get_origin(inner) is tuple:  # of groups, or of values
+            inner = get_args(inner)[0]
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                key = (*key, *map(str, islice(parts, 1)))
+        if len(key) == len(location) or not (
+            isinstance(inner, type) and issubclass(inner, BaseModel)
+        ):
+            return described
         group = inner
     return key, group, ""

@@ -1,35 +1,40 @@
 """The label scheme: names, Arabic names, order and colours, carried inside every bundle."""
 
 from pathlib import Path
+from typing import Annotated
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from annotated_types import Predicate
+from pydantic import Field, field_validator
 
-from serving.errors import InputError
+from serving.config_file import Section, checked, read_yaml
+
+_EXAMPLE = "configs/labels.yaml"
 
 
-class Label(BaseModel):
+class Label(Section):
     """One label: its name in records, its Arabic name and its colour (`#rrggbb`)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: Annotated[str, Predicate(str.isidentifier)] = Field(
+        description="letters of any script, digits and underscores, the first not a digit"
+    )
+    arabic: str = Field(min_length=1, description="the label's name in Arabic")
+    colour: str = Field(pattern=r"^#[0-9a-f]{6}$", description='a colour as "#d55e00"')
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    arabic: str = Field(min_length=1)
-    colour: str = Field(pattern=r"^#[0-9a-f]{6}$")
 
-
-class LabelScheme(BaseModel):
+class LabelScheme(Section):
     """The labels in the order of the model's outputs."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    labels: tuple[Label, ...] = Field(
+        min_length=2, description="a list of two labels or more, each with its own name"
+    )
 
-    labels: tuple[Label, ...] = Field(min_length=2)
-
-    @model_validator(mode="after")
-    def _names_are_unique(self) -> "LabelScheme":
-        if len(set(self.names)) != len(self.names):
-            raise ValueError(f"a label name stands twice in {list(self.names)}")
-        return self
+    @field_validator("labels")
+    @classmethod
+    def _names_differ(cls, labels: tuple[Label, ...]) -> tuple[Label, ...]:
+        names = [label.name for label in labels]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"{twice} occurs twice")
+        return labels
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -39,14 +44,5 @@ class LabelScheme(BaseModel):
     @classmethod
     def read(cls, path: Path) -> "LabelScheme":
         """Read `configs/labels.yaml` or a file of its form; raise InputError if it is not one."""
-        try:
-            return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-        except OSError as error:
-            raise InputError(
-                f"{path}: cannot be read ({error.strerror})", "Name a label file that exists."
-            ) from error
-        except (yaml.YAMLError, UnicodeDecodeError, ValidationError) as error:
-            raise InputError(
-                f"{path}: not a label scheme: {' '.join(str(error).split())}",
-                "See configs/labels.yaml for the form.",
-            ) from error
+        values, lines = read_yaml(path, example=_EXAMPLE)
+        return checked(cls, values, path=path, lines=lines)

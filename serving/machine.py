@@ -1,4 +1,4 @@
-"""This machine: its cores, its instructions, and whether its scores match another's bit for bit."""
+"""This machine: cores, CPU instructions, and whether its scores equal another's bit for bit."""
 
 import math
 import os
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-# The flags that change what int8 arithmetic costs or gives.
+# The CPU flags that change the speed or the results of int8 arithmetic.
 RELEVANT_FLAGS = (
     "avx2",
     "avx512f",
@@ -22,7 +22,7 @@ RELEVANT_FLAGS = (
 def available_cores() -> int:
     """Return the cores of the container's quota (cgroup v2) or of the affinity mask, at least 1.
 
-    ONNX Runtime's own default is the host's core count, which starves a limited container.
+    ONNX Runtime's default is the host's core count, too many for a limited container.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     try:
@@ -33,7 +33,7 @@ def available_cores() -> int:
 
 
 def cpu_flags() -> list[str]:
-    """Return those of RELEVANT_FLAGS that this processor has; empty where they cannot be read."""
+    """Return the RELEVANT_FLAGS of this processor; empty if they cannot be read."""
     try:
         words = set(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split())
     except OSError:
@@ -42,10 +42,9 @@ def cpu_flags() -> list[str]:
 
 
 class Arithmetic(BaseModel):
-    """Where the same bundle gives the same sentence the same probabilities, bit for bit.
+    """CPU flags and library versions; if equal, probabilities are equal bit for bit.
 
-    `cpu_flags` are those of `RELEVANT_FLAGS`; int8 and exponentials are computed
-    otherwise by other instructions and by other versions of the libraries.
+    Other instructions and versions round int8 products and exponentials differently.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -56,7 +55,7 @@ class Arithmetic(BaseModel):
 
     @classmethod
     def here(cls) -> "Arithmetic":
-        """Return that of this process."""
+        """Return the arithmetic of this process."""
         import numpy as np
         import onnxruntime
 
@@ -67,5 +66,5 @@ class Arithmetic(BaseModel):
         )
 
     def same_as(self, other: "Arithmetic | None") -> bool:
-        """Tell whether bits can be compared; never where the processor's flags are unknown."""
+        """Tell whether results must be equal bit for bit; False if the CPU flags are unknown."""
         return self == other and bool(self.cpu_flags)

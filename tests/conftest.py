@@ -1,6 +1,7 @@
-"""What several rooms' tests share: the data that ships, and a tiny encoder made on the spot."""
+"""Fixtures for both packages: the authored sentences, a tiny encoder and a short training run."""
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,18 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """Let SIGINT interrupt the tests and the processes that they start.
+
+    A shell ignores it for commands in the background of a script, and child processes inherit that.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(scope="session")
 def authored() -> list[dict[str, str]]:
-    """The labelled sentences that ship."""
+    """The labelled sentences of data/authored.jsonl."""
     lines = (ROOT / "data" / "authored.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
 
@@ -19,7 +29,7 @@ def authored() -> list[dict[str, str]]:
 def tiny_encoder(authored, tmp_path_factory) -> Path:
     """An encoder of AraBERT's architecture and tokenizer form, two layers of width 32, untrained.
 
-    Its word pieces are learned from the sentences that ship.
+    Its tokens are learned from data/authored.jsonl.
     """
     torch = pytest.importorskip("torch")
     from tokenizers import BertWordPieceTokenizer
@@ -50,7 +60,7 @@ def tiny_encoder(authored, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_run(authored, tiny_encoder, tmp_path_factory) -> Path:
-    """What one short `rasd train` leaves: `bundle/` and `checkpoint/`, with poor labels."""
+    """The output of one short `rasd train`: `bundle/` and `checkpoint/`, with poor labels."""
     from training.config import load_config
     from training.train.run import train
 
@@ -66,7 +76,7 @@ def tiny_run(authored, tiny_encoder, tmp_path_factory) -> Path:
             f"encoder={tiny_encoder}",
             f"data.train=[{labelled}]",
             "max_length=48",
-            "export.min_agreement=0.9",  # nearly untrained: many labels are a toss-up
+            "export.min_agreement=0.9",  # nearly untrained: many labels are undecided
             "optimisation.epochs=2",
             "optimisation.average_last=0.5",
             "data.dev_fraction=0.3",

@@ -1,4 +1,4 @@
-"""The training configuration: a YAML file, checked whole before anything is loaded or written."""
+"""The training configuration: a YAML file, validated before anything is loaded or written."""
 
 import os
 from collections.abc import Sequence
@@ -22,12 +22,21 @@ _PATHS: tuple[Key, ...] = (
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
+SHIPPED_ENCODER = Path(__file__).parent / "encoder"
+"""The encoder of the default model; an installed package leaves it out."""
+
+SHIPPED_ENCODER_ID = "intfloat/multilingual-e5-small"
+"""The hub id that SHIPPED_ENCODER was made from, loaded where that folder is absent."""
+
 Share = Annotated[float, Field(ge=0, le=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+FIXED_SEED = 1
+"""For the split, the head's first weights and drawn samples: the same in every run, so that runs
+with another `optimisation.seed` are measured on the same sentences and can be averaged."""
 
 
 class DataConfig(Section):
-    """The labelled sentences and how they are used."""
+    """The labelled sentences and their use."""
 
     train: tuple[Path, ...] = Field(
         min_length=1, description="a list of one or more labelled files"
@@ -36,7 +45,7 @@ class DataConfig(Section):
         default=(), description="a list of labelled files, or [] to hold out a share"
     )
     dev_fraction: float = Field(
-        default=0.1, gt=0, le=0.5, description="the share to hold out, above 0 and up to 0.5"
+        default=0.1, gt=0, le=0.5, description="a share of the sentences, above 0 and up to 0.5"
     )
     conflicts: Literal["stop", "drop", "first", "majority"] = Field(
         default="stop", description="stop, drop, first or majority"
@@ -47,15 +56,12 @@ class DataConfig(Section):
     label_field: str | None = Field(
         default=None, description="the name of the field with the label, or null for label"
     )
-    unsure_weight: Share = Field(default=1.0, description="a weight, 0 to 1")
+    unsure_weight: Share = Field(default=0.7, description="a weight, 0 to 1")
 
 
 class ModelConfig(Section):
-    """What stands on top of the encoder."""
+    """Dropout in the classifier."""
 
-    pooling: Literal["mean", "cls", "attention"] = Field(
-        default="mean", description="mean, cls or attention"
-    )
     dropout: float = Field(default=0.1, ge=0, lt=1, description="a probability under 1")
     encoder_dropout: float | None = Field(
         default=None, ge=0, lt=1, description="a probability under 1; or null for the encoder's own"
@@ -63,10 +69,10 @@ class ModelConfig(Section):
 
 
 class OptimisationConfig(Section):
-    """How the weights are found."""
+    """How the weights are trained."""
 
     learning_rate: float = Field(gt=0, le=0.1, description="a rate above 0 and up to 0.1")
-    epochs: int = Field(default=3, ge=1, le=1000, description="a number of passes, 1 to 1000")
+    epochs: int = Field(default=4, ge=1, le=1000, description="a number of passes, 1 to 1000")
     early_stopping: int | None = Field(
         default=None, ge=1, description="a number of epochs, 1 or more; or null"
     )
@@ -80,21 +86,12 @@ class OptimisationConfig(Section):
     head_learning_rate_factor: float = Field(
         default=5.0, gt=0, le=1000, description="a multiple of the encoder's rate, above 0"
     )
-    layer_decay: float = Field(
-        default=1.0, gt=0, le=1, description="a share of the next layer's rate, above 0 and up to 1"
-    )
     warmup_ratio: float = Field(
         default=0.1, ge=0, lt=1, description="a share of the steps, under 1"
     )
     weight_decay: Share = Field(default=0.01, description="a number from 0 to 1")
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="a share under 1")
-    class_weight_power: Share = Field(default=0.5, description="a power, 0 to 1")
-    max_grad_norm: float = Field(default=1.0, gt=0, description="a norm above 0")
-    average_last: Share = Field(default=0.0, description="a share of the steps, 0 to 1; 0 is off")
-    seed: Seed = Field(default=1, description="a whole number, 0 or more")
-    seeds: tuple[Seed, ...] = Field(
-        default=(), description="a list of different whole numbers; or [] for `seed` alone"
-    )
+    average_last: Share = Field(default=0.2, description="a share of the steps, 0 to 1; 0 is off")
+    seed: int = Field(default=1, ge=0, lt=2**32, description="a whole number, 0 or more")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         default="auto", description="auto, fp32, bf16 or fp16"
     )
@@ -103,16 +100,9 @@ class OptimisationConfig(Section):
         default=(), description="a list of trackers such as tensorboard or mlflow; or []"
     )
 
-    @field_validator("seeds")
-    @classmethod
-    def _seeds_differ(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
-        if len(set(seeds)) < len(seeds):
-            raise ValueError("the same seed twice is the same training twice")
-        return seeds
-
 
 class DistillConfig(Section):
-    """What is learned from other models, and how many of the encoder's layers learn it."""
+    """Teacher models, the text that they label, and the encoder layers that the student keeps."""
 
     teachers: tuple[Path, ...] = Field(
         default=(), description="a list of bundle or checkpoint folders, or []"
@@ -126,7 +116,6 @@ class DistillConfig(Section):
     limit: int | None = Field(
         default=None, ge=1, description="a number of sentences, 1 or more; or null"
     )
-    temperature: float = Field(default=1.0, ge=1, le=20, description="a temperature, 1 to 20")
     share: Share = Field(default=0.5, description="a share of the loss, 0 to 1")
     layers: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         default=(), description="a list of layer numbers, counted from 0; or [] for all"
@@ -145,12 +134,12 @@ class DistillConfig(Section):
         cls, files: tuple[Path, ...], found: ValidationInfo
     ) -> tuple[Path, ...]:
         if files and not (found.data.get("teachers") or found.data.get("linear")):
-            raise ValueError("nobody labels them: name distill.teachers or set distill.linear")
+            raise ValueError("a teacher must label them: set distill.teachers or distill.linear")
         return files
 
 
 class AbstentionConfig(Section):
-    """When the model calls itself certain."""
+    """When a label counts as certain."""
 
     coverage: float = Field(
         default=0.8, gt=0, le=1, description="a share of the sentences, above 0 and up to 1"
@@ -158,7 +147,7 @@ class AbstentionConfig(Section):
 
 
 class ExportConfig(Section):
-    """What the exported model must live up to."""
+    """The gate that an exported model must pass."""
 
     min_agreement: Share = Field(default=0.99, description="a share of the sentences, 0 to 1")
     max_logit_difference: float = Field(
@@ -167,16 +156,15 @@ class ExportConfig(Section):
 
 
 class TrainConfig(Section):
-    """One training job. The files of configs/ say what each key is for.
+    """One training job; configs/compact.yaml explains every key and has the same defaults.
 
-    `encoder` is a Path when it names a folder, a str when it is a hub id.
+    `encoder` is a Path if it is a folder and a str if it is a hub id.
     """
 
     encoder: Path | str = Field(description="a folder or a hub id")
     encoder_revision: str | None = Field(
         default=None, description="a branch, tag or commit; or null"
     )
-    encoder_if_absent: str | None = Field(default=None, description="a hub id; or null")
     encoder_credit: str | None = Field(default=None, description="a sentence for the card; or null")
     license: str | None = Field(
         default=None, description="a licence's name on the hub, as apache-2.0; or null"
@@ -196,22 +184,15 @@ class TrainConfig(Section):
     )
 
     def encoder_to_load(self) -> Path | str:
-        """Return the encoder's folder or hub id; raise InputError if the folder is not there."""
-        if isinstance(self.encoder, str) or self.encoder.is_dir():
-            return self.encoder
-        if self.encoder_if_absent is None:
-            raise InputError(
-                f"encoder: no folder {self.encoder}",
-                "Name a folder that exists or a hub id, or set encoder_if_absent.",
-            )
-        return self.encoder_if_absent
+        """Return the encoder's folder or hub id; raise InputError if the folder is missing."""
+        return encoder_to_load(self.encoder)
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
-    """Read a training configuration; `overrides` are `key=value`, the value being YAML.
+    """Read a training configuration; each override is `key=value` with the value in YAML.
 
-    A relative path is relative to the file's folder, in an override to the current folder.
-    Raises InputError with every problem, each with its line.
+    A relative path in the file is relative to the file's folder, in an override to the current
+    folder. Raises InputError with every problem and its line.
     """
     values, lines = read_yaml(path, example="configs/compact.yaml")
     _resolve_paths(values, path.parent)
@@ -227,8 +208,29 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     return checked(TrainConfig, values, path=path, lines=lines, given=given)
 
 
+def is_folder(encoder: str, base: Path = Path()) -> bool:
+    """Tell whether an encoder's name means a folder: it looks like a path, or the folder exists."""
+    looks_like_a_path = encoder.startswith((".", "/", "~")) or encoder.count("/") > 1
+    return looks_like_a_path or (bool(encoder) and (base / encoder).is_dir())
+
+
+def encoder_to_load(encoder: Path | str) -> Path | str:
+    """Return the folder or hub id to load; raise InputError if the folder is missing.
+
+    Only the encoder of the default model falls back to the hub.
+    """
+    if isinstance(encoder, str) or encoder.is_dir():
+        return encoder
+    if encoder.resolve() == SHIPPED_ENCODER.resolve():
+        return SHIPPED_ENCODER_ID
+    raise InputError(
+        f"encoder: no folder {encoder}",
+        f"Name a folder that exists, or a hub id such as {SHIPPED_ENCODER_ID}.",
+    )
+
+
 def _parse_override(override: str) -> tuple[Key, Any]:
-    """Return the key and the value of `key=value`; raise InputError if it is not of that form."""
+    """Return the key and the value of `key=value`; raise InputError for another form."""
     key, equals, value = override.partition("=")
     problem, remedy = f"--set {override}", "Write it as --set data.conflicts=majority."
     if not equals or not all(key.split(".")):
@@ -240,7 +242,7 @@ def _parse_override(override: str) -> tuple[Key, Any]:
 
 
 def _merged(values: Any, other: Any) -> Any:
-    """Return `values` with those of `other` in their place, group by group."""
+    """Return `values` updated with `other`, group by group."""
     if not isinstance(values, dict) or not isinstance(other, dict):
         return other
     return values | {key: _merged(values.get(key), value) for key, value in other.items()}
@@ -255,10 +257,7 @@ def _resolve_paths(values: dict[str, Any], base: Path) -> None:
         if isinstance(group, dict) and name in group:
             group[name] = _under(base, group[name])
     encoder = values.get("encoder")
-    # What could be either is a folder if there is one, as everywhere in transformers.
-    if isinstance(encoder, str) and (
-        encoder.startswith((".", "/", "~")) or (encoder and (base / encoder).is_dir())
-    ):
+    if isinstance(encoder, str) and is_folder(encoder, base):
         values["encoder"] = _under(base, encoder)
 
 

@@ -53,7 +53,7 @@ def arabert(tiny_encoder, tmp_path_factory) -> tuple[Path, int, int]:
         }
     )
     torch.manual_seed(0)
-    model = SentenceClassifier(empty_encoder(config), labels=5, pooling="mean", dropout=0.1)
+    model = SentenceClassifier(empty_encoder(config), labels=5, dropout=0.1)
     folder = tmp_path_factory.mktemp("arabert-shaped")
     export_onnx(model, folder / "fp32.onnx")
     calibration = np.random.default_rng(0).integers(8, 900, (20, 40)).tolist()

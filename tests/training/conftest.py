@@ -69,7 +69,7 @@ def make_bundle(tmp_path_factory):
                 threshold=THRESHOLD,
                 golden_predictions=(),
                 metrics={},
-                provenance={},
+                provenance=None,
                 files={path.name: sha256(path) for path in folder.iterdir()},
             ),
         )

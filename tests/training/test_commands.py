@@ -82,7 +82,7 @@ def test_a_misspelt_key_is_named_and_the_right_one_offered(tmp_path):
 def test_an_encoder_that_is_nowhere_is_named(tmp_path):
     error = refused(
         *("train", "configs/compact.yaml", "--out", tmp_path / "run"),
-        *("--set", f"encoder={tmp_path / 'none'}", "--set", "encoder_if_absent=null"),
+        *("--set", f"encoder={tmp_path / 'none'}"),
     )
     assert "none" in error
     assert not (tmp_path / "run").exists()

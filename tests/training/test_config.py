@@ -11,11 +11,13 @@ from pydantic import BaseModel
 
 from serving.errors import InputError
 from serving.text.normalize import NORMALIZERS
-from training.config import TrainConfig, load_config
+from training.config import SHIPPED_ENCODER_ID, TrainConfig, load_config
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-SHIPPED = [CONFIGS / "compact.yaml", CONFIGS / "arabert.yaml"]
-FAST = CONFIGS / "fast.yaml"  # names only what differs from compact.yaml
+COMPACT, ARABERT, FAST = (CONFIGS / f"{name}.yaml" for name in ("compact", "arabert", "fast"))
+SHIPPED = [COMPACT, ARABERT, FAST]
+# What a configuration must say for itself: without a default, or one that would be a guess.
+OWN = {"encoder", "encoder_credit", "license", "labels", "normalizer", "output", "name"}
 
 MINIMAL = """\
 encoder: some/encoder
@@ -62,10 +64,19 @@ def keys_in(values: dict, group: str = "") -> set[str]:
 # --- What ships --------------------------------------------------------------------------------
 
 
+def test_compact_yaml_has_every_key_with_its_default(tmp_path: Path) -> None:
+    values = yaml.safe_load(COMPACT.read_text(encoding="utf-8"))
+    assert keys_in(values) == keys_of(TrainConfig)
+    compact = load_config(COMPACT).model_dump(exclude=OWN)
+    least = load_config(written(tmp_path, MINIMAL)).model_dump(exclude=OWN)
+    least["data"]["train"] = compact["data"]["train"]
+    least["optimisation"]["learning_rate"] = compact["optimisation"]["learning_rate"]
+    assert compact == least
+
+
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_a_shipped_configuration_has_every_key(path: Path) -> None:
+def test_a_shipped_configuration_finds_its_files(path: Path) -> None:
     config = load_config(path)
-    assert keys_in(yaml.safe_load(path.read_text(encoding="utf-8"))) == keys_of(TrainConfig)
     assert config.normalizer in NORMALIZERS
     assert config.labels.is_file()
     assert all(file.is_file() for file in (*config.data.train, *config.data.dev))
@@ -79,7 +90,7 @@ def test_the_small_students_configuration_names_a_teacher_and_fewer_layers() -> 
     assert config.name == "fast"
 
 
-@pytest.mark.parametrize("path", [*SHIPPED, FAST], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_every_key_of_a_shipped_configuration_is_explained(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
     for before, line in pairwise(lines):
@@ -123,14 +134,27 @@ def test_an_encoder_is_a_hub_id_or_a_folder(tmp_path: Path) -> None:
     assert load_config(path).encoder_to_load() == tmp_path / "some/encoder"
 
 
-def test_an_encoder_that_is_not_there_has_a_stand_in(tmp_path: Path) -> None:
-    text = MINIMAL.replace("some/encoder", "./absent")
-    with pytest.raises(InputError, match="absent"):
-        load_config(written(tmp_path, text)).encoder_to_load()
-    config = load_config(written(tmp_path, text + "encoder_if_absent: some/encoder\n"))
-    assert config.encoder_to_load() == "some/encoder"
-    (tmp_path / "absent").mkdir()
-    assert config.encoder_to_load() == tmp_path / "absent"
+@pytest.mark.parametrize("name", ["./absent", "runs/absent/checkpoint", "~/absent"])
+def test_a_folder_that_is_missing_is_an_error_not_another_encoder(
+    tmp_path: Path, name: str
+) -> None:
+    config = load_config(COMPACT, [f"encoder={name}"])
+    with pytest.raises(InputError, match=r"encoder: no folder .*absent"):
+        config.encoder_to_load()
+    config = load_config(written(tmp_path, MINIMAL.replace("some/encoder", name)))
+    with pytest.raises(InputError, match=r"encoder: no folder .*absent"):
+        config.encoder_to_load()
+
+
+def test_only_the_encoder_of_the_default_model_is_looked_for_on_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "training" / "encoder"
+    monkeypatch.setattr("training.config.SHIPPED_ENCODER", here)
+    config = load_config(written(tmp_path, MINIMAL.replace("some/encoder", "./training/encoder")))
+    assert config.encoder_to_load() == SHIPPED_ENCODER_ID
+    here.mkdir(parents=True)
+    assert config.encoder_to_load() == here
 
 
 # --- What is refused ---------------------------------------------------------------------------
@@ -149,7 +173,7 @@ def test_an_encoder_that_is_not_there_has_a_stand_in(tmp_path: Path) -> None:
         (("name: mine", "name: my model"), "line 8: name is 'my model'", "letters, digits"),
         (("some/encoder", "3"), "line 1: encoder is 3", "a folder or a hub id"),
         (("name: mine\n", ""), "no key name", "Add it"),
-        (("learning_rate", "epochs: 1\n  epochs"), "line 8: optimisation.epochs stands", "one of"),
+        (("learning_rate", "epochs: 1\n  epochs"), "line 8: optimisation.epochs is on", "one of"),
         (("data:\n  train: [a.jsonl]", "data:"), "line 4: data is None", "group of keys"),
         (("normalizer: light", "normalizer: [light"), "line 4: not YAML", "compact.yaml"),
         ((MINIMAL, "just text"), "holds no keys", "compact.yaml"),
@@ -191,7 +215,11 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
         ("data.train=[", "the value is not YAML", "Write it as"),
         ("distill.layers=[2, 0]", "distill.layers is [2, 0]", "from the bottom up"),
         ("distill.layers=[0, 0]", "distill.layers is [0, 0]", "each layer once"),
-        ("distill.unlabelled=[a.txt]", "distill.unlabelled is ['a.txt']", "nobody labels them"),
+        (
+            "distill.unlabelled=[a.txt]",
+            "distill.unlabelled is ['a.txt']",
+            "a teacher must label them",
+        ),
         ("distill.unlabelled=a.txt", "distill.unlabelled is 'a.txt'", "as in [archive.jsonl"),
     ],
 )

@@ -1,9 +1,8 @@
-"""Bootstrap intervals: how far a figure would move if other sentences had been drawn.
+"""Bootstrap intervals: how much a metric would vary with other sentences.
 
 Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), percentile intervals. F1 and
-accuracy depend on a sentence only through its cell of the confusion matrix, so drawing sentences
-with replacement is drawing the cells from a multinomial distribution: the same resamples at a
-thousandth of the work.
+accuracy depend on a sentence only through its cell of the confusion matrix. So drawing sentences
+with replacement is drawing cells from a multinomial distribution, which is far faster.
 """
 
 from collections.abc import Sequence
@@ -12,14 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluate.calibration import FloatArray, IntArray
+from training.arrays import FloatArray, IntArray
 from training.evaluate.metrics import BINS, bin_numbers, confusion_matrix
 
 RESAMPLES = 2000
 SEED = 1
 LEVEL = 0.95
 
-_DRAWS_AT_ONCE = 4_000_000  # bounds the memory that resampling sentences takes
+_DRAWS_AT_ONCE = 4_000_000  # limits the memory for resampling sentences
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +31,10 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Intervals:
-    """The intervals of an evaluation's figures; None for a label that no sentence has.
+    """The intervals of the metrics; None for a label that no sentence has.
 
-    That of `ece` lies a little high: chance widens the gaps between confidence and accuracy
-    that it adds up, in a resample more than in the sentences themselves.
+    That of `ece` is slightly too high: it sums absolute gaps, which chance widens, and a resample
+    has more chance in it than the sentences themselves.
     """
 
     macro_f1: Interval
@@ -68,13 +67,13 @@ def bootstrap(
 
 
 def interval(values: FloatArray) -> Interval:
-    """Return what holds the middle 95 % of resampled values; NaN are left out."""
+    """Return the interval of the middle 95 % of resampled values, without NaN."""
     low, high = np.nanquantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(low), float(high))
 
 
 def resample_counts(counts: IntArray, *, resamples: int, seed: int) -> IntArray:
-    """Draw as many sentences as `counts` (of any shape) holds, with replacement, over and over.
+    """Draw as many sentences as `counts` (of any shape) holds, with replacement.
 
     Returns (resamples, *shape): how often each cell was drawn.
     """
@@ -87,7 +86,7 @@ def resample_counts(counts: IntArray, *, resamples: int, seed: int) -> IntArray:
 def f1_scores(confusions: IntArray) -> FloatArray:
     """Return the F1 of every label of confusion matrices (…, k, k) as (…, k).
 
-    NaN stands for a label that a matrix neither has nor predicts: there it has no F1.
+    It is NaN for a label that a matrix neither has nor predicts.
     """
     hits = np.diagonal(confusions, axis1=-2, axis2=-1)
     total = confusions.sum(axis=-1) + confusions.sum(axis=-2)
@@ -100,8 +99,8 @@ def macro_f1(
 ) -> FloatArray:
     """Return the macro-F1 of resamples (…, k, k) of the confusion matrix `sentences` (k, k).
 
-    A label that the sentences do not have counts 0, as in `Metrics`, or not at all with
-    `present_only`; one that a resample happens to miss is left out of its mean.
+    A label that the sentences lack counts 0, as in `Metrics`, or is left out with `present_only`;
+    a label that only a resample lacks is left out of that resample's mean.
     """
     present = sentences.any(axis=-1)
     f1 = f1_scores(confusions)
@@ -112,7 +111,7 @@ def macro_f1(
 
 
 def accuracy(confusions: IntArray) -> FloatArray:
-    """Return the share of confusion matrices (…, k, k) that lies on their diagonal."""
+    """Return the accuracy of confusion matrices (…, k, k)."""
     hits = np.trace(confusions, axis1=-2, axis2=-1)
     share: FloatArray = hits / confusions.sum(axis=(-2, -1))
     return share
@@ -121,7 +120,7 @@ def accuracy(confusions: IntArray) -> FloatArray:
 def _resampled_ece(
     labels: IntArray, probabilities: FloatArray, resamples: int, seed: int
 ) -> FloatArray:
-    """Return the expected calibration error of every resample: here each sentence counts."""
+    """Return the expected calibration error of every resample, drawn sentence by sentence."""
     size = len(labels)
     confidence = probabilities.max(axis=1).astype(np.float64)
     gaps = np.zeros((size, BINS))

@@ -1,15 +1,17 @@
-"""Two models on the same sentences: is one better, or was it luck?
+"""The comparison of two models on the same sentences: is the difference more than chance?
 
 McNemar, "Note on the sampling error of the difference between correlated proportions",
-Psychometrika 12 (1947), in its exact form; and a bootstrap that draws whole sentences, so that
-both models always answer the same ones.
+Psychometrika 12 (1947), in its exact form; and a paired bootstrap: it draws sentences, and both
+models answer the same ones.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 
+from training.arrays import FloatArray, IntArray
 from training.evaluate.bootstrap import (
     RESAMPLES,
     SEED,
@@ -20,16 +22,27 @@ from training.evaluate.bootstrap import (
     macro_f1,
     resample_counts,
 )
-from training.evaluate.calibration import FloatArray, IntArray
 from training.evaluate.metrics import confusion_matrix
+
+
+class Verdict(StrEnum):
+    """What the interval of the difference in macro-F1 says about the model."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    UNDECIDED = "undecided"
+
+
+_SENTENCES = {
+    Verdict.BETTER: "better: the interval of the difference in macro-F1 is above 0",
+    Verdict.WORSE: "worse: the interval of the difference in macro-F1 is below 0",
+    Verdict.UNDECIDED: "neither better nor worse, as far as these sentences can tell",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Paired:
-    """A figure of the model and of the one that it is compared with.
-
-    `difference` is the model's minus the other's, with its 95 % interval.
-    """
+    """A metric of two models; `difference` is model minus other, with its 95 % interval."""
 
     model: float
     other: float
@@ -39,11 +52,11 @@ class Paired:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How a model stands against another on sentences that both have answered.
+    """A model compared with another on the sentences that both answered.
 
-    `only_model_right` and `only_other_right` are the sentences that one labels right and the
-    other wrong; `mcnemar_p` is how often luck alone would part as many so unevenly. `better` is
-    the share of the resamples in which the model's macro-F1 is the higher, half of the ties.
+    `only_model_right` and `only_other_right` count the sentences that only one of them labels
+    right. `mcnemar_p`: two-sided p-value of McNemar's exact test. `better`: share of the resamples
+    in which the model's macro-F1 is higher; ties count one half.
     """
 
     other: str
@@ -59,14 +72,17 @@ class Comparison:
     labels: dict[str, Paired]
 
     @property
-    def verdict(self) -> str:
-        """What the interval of the macro-F1's difference allows to say: "the model is …"."""
+    def verdict(self) -> Verdict:
+        """Whether the model is better or worse by more than chance."""
         span = self.macro_f1.interval
         if span.low > 0:
-            return "better: the interval of macro-F1's difference lies above 0"
-        if span.high < 0:
-            return "worse: the interval of macro-F1's difference lies below 0"
-        return "neither better nor worse, as far as these sentences can tell"
+            return Verdict.BETTER
+        return Verdict.WORSE if span.high < 0 else Verdict.UNDECIDED
+
+    @property
+    def conclusion(self) -> str:
+        """The verdict as the end of a sentence: "the model is …"."""
+        return _SENTENCES[self.verdict]
 
 
 def compare(
@@ -79,12 +95,12 @@ def compare(
     resamples: int = RESAMPLES,
     seed: int = SEED,
 ) -> Comparison:
-    """Compare the labels that two models give (n,) with the true ones (n,); n > 0.
+    """Compare the labels of two models (n,) with the true ones (n,); n > 0.
 
-    All are label numbers; `name` is what the other model is called.
+    All are label numbers; `name` is the name of the other model.
     """
     size = len(names)
-    # Every sentence is a cell (true, model's, other's): drawing cells is drawing sentences.
+    # Every sentence is a cell (true, model's, other's), so drawing cells is drawing sentences.
     cells = np.zeros((size, size, size), dtype=np.int64)
     np.add.at(cells, (labels, model, other), 1)
     drawn = resample_counts(cells, resamples=resamples, seed=seed)
@@ -119,8 +135,8 @@ def compare(
 def mcnemar(one: int, other: int) -> float:
     """Return the exact two-sided p-value of McNemar's test for the discordant pairs.
 
-    Were both models as good, each of the pairs would fall to either side like a fair coin; the
-    sum of the binomial coefficients is taken in whole numbers, so that nothing is rounded.
+    For equally good models each pair is a fair coin. The binomial coefficients are summed as
+    integers, so nothing is rounded.
     """
     pairs = one + other
     ways = term = 1

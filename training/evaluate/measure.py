@@ -1,4 +1,4 @@
-"""Everything that is measured of one bundle on one set of labelled sentences."""
+"""The measurement of one bundle on one set of labelled sentences."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from rich.progress import track
 from serving.classifier import Classifier
 from serving.errors import InputError
 from serving.records import Prediction
+from training.arrays import FloatArray, IntArray
 from training.evaluate.bootstrap import (
     RESAMPLES,
     SEED,
@@ -21,7 +22,7 @@ from training.evaluate.bootstrap import (
     macro_f1,
     resample_counts,
 )
-from training.evaluate.calibration import FloatArray, IntArray
+from training.evaluate.calibration import uncalibrated
 from training.evaluate.comparison import Comparison, compare
 from training.evaluate.metrics import (
     CoveragePoint,
@@ -36,14 +37,14 @@ from training.evaluate.metrics import (
 from training.evaluate.slices import SMALL, slices
 from training.labelled.reading import LabelledSentence
 
-_CHUNK = 256  # sentences between two steps of the progress bar
+_CHUNK = 256  # sentences per step of the progress bar
 _MISTAKES = 30
 _CURVE = tuple(share / 100 for share in range(100, 1, -2))
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What a model makes of sentences: of those in `rows`, the others being refused.
+    """A model's answers to the sentences in `rows`; the others were rejected.
 
     `labels` (n,) are the true label numbers, `probabilities` is (n, k).
     """
@@ -56,11 +57,11 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class SliceMetrics:
-    """How the model does on one slice; `macro_f1` is over the labels that occur in it.
+    """The metrics of one subgroup; `macro_f1` is over the labels that occur in it.
 
-    `excess` is how many more mistakes it holds than the model's overall accuracy would give.
-    `weak` marks a slice whose accuracy is lower than the overall one by more than chance: its
-    interval ends below. `small` marks one whose figures are mostly chance.
+    `excess` is the number of mistakes above what the overall accuracy predicts. `weak`: accuracy
+    significantly below the overall one (the interval ends below it). `small`: too few sentences
+    for reliable metrics.
     """
 
     dimension: str
@@ -77,7 +78,7 @@ class SliceMetrics:
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """A sentence that got a label other than its own, and where it stands."""
+    """A sentence with a wrong prediction, and its file and line."""
 
     text: str
     label: str
@@ -90,7 +91,7 @@ class Mistake:
 
 @dataclass(frozen=True, slots=True)
 class Uncalibrated:
-    """What the same model's probabilities would be worth before calibration."""
+    """The same model before calibration."""
 
     ece: float
     brier: float
@@ -100,11 +101,11 @@ class Uncalibrated:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Everything measured of one bundle on one set of sentences.
+    """All measurements of one bundle on one set of sentences.
 
-    `refused` sentences count in no other figure. `certain` is what the bundle's own threshold
-    does, `coverage` and, point by point, `curve` what others would. `mistakes` are the most
-    confident ones.
+    `refused` sentences have no letter or digit and are in no other metric. `certain` is the point
+    of the bundle's own threshold; `coverage` and the finer `curve` are those of others. `mistakes`
+    are the most confident ones.
     """
 
     model: str
@@ -124,21 +125,21 @@ class Evaluation:
 
     @property
     def weakest(self) -> list[SliceMetrics]:
-        """The slices that are not small and under the overall accuracy, lowest first."""
+        """The subgroups below the overall accuracy, without small ones, lowest first."""
         found = (part for part in self.slices if not part.small and part.excess > 0)
         return sorted(found, key=lambda part: part.accuracy)
 
 
 def measure(classifier: Classifier, sentences: Sequence[LabelledSentence]) -> Evaluation:
-    """Classify sentences and compare the answers with their labels.
+    """Classify sentences and compare the predictions with their labels.
 
-    Raises InputError when not one of them can be classified.
+    Raises InputError if none of them can be classified.
     """
     return assess(classifier, sentences, answer(classifier, sentences))
 
 
 def answer(classifier: Classifier, sentences: Sequence[LabelledSentence]) -> Answers:
-    """Classify sentences; raise InputError when not one of them can be classified."""
+    """Classify sentences; raise InputError if none of them can be classified."""
     texts = [sentence.text for sentence in sentences]
     console = Console(stderr=True)
     steps = track(
@@ -167,12 +168,12 @@ def answer(classifier: Classifier, sentences: Sequence[LabelledSentence]) -> Ans
 def assess(
     classifier: Classifier, sentences: Sequence[LabelledSentence], answers: Answers
 ) -> Evaluation:
-    """Return the figures of the answers that `classifier` gave to `sentences`."""
+    """Return the metrics of the answers of `classifier` to `sentences`."""
     names = classifier.bundle.scheme.names
     manifest = classifier.bundle.manifest
     labels, probabilities = answers.labels, answers.probabilities
     metrics = classification_metrics(labels, probabilities, names)
-    raw = _uncalibrated(probabilities, manifest.temperature, manifest.power)
+    raw = uncalibrated(probabilities, manifest.temperature, manifest.power)
     before = classification_metrics(labels, raw, names)
     answered = [sentences[row] for row in answers.rows]
     return Evaluation(
@@ -193,21 +194,12 @@ def assess(
     )
 
 
-def _uncalibrated(probabilities: FloatArray, temperature: float, power: float) -> FloatArray:
-    """Return the softmax of the logits that `softmax` made probabilities (n, labels) of."""
-    exact = np.maximum(probabilities.astype(np.float64), np.finfo(np.float64).tiny)
-    surprise = np.log(exact.max(axis=1, keepdims=True) / exact)
-    weights = np.exp(-temperature * surprise ** (1 / power))
-    raw: FloatArray = weights / weights.sum(axis=1, keepdims=True)
-    return raw
-
-
 def compare_answers(
     classifier: Classifier, answers: Answers, other: Classifier, other_answers: Answers
 ) -> Comparison:
-    """Compare two models of the same labels on the sentences that both answer.
+    """Compare two models with the same labels on the sentences that both answered.
 
-    Raises InputError when there is no such sentence.
+    Raises InputError if there is none.
     """
     names, theirs = classifier.bundle.scheme.names, other.bundle.scheme.names
     _, ours, also = np.intersect1d(answers.rows, other_answers.rows, return_indices=True)

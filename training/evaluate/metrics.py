@@ -1,4 +1,4 @@
-"""How good and how honest predictions are: F1, accuracy, calibration error, coverage."""
+"""Metrics of predictions: F1, accuracy, calibration error, coverage."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from training.evaluate.calibration import FloatArray, IntArray, fit_threshold
+from training.arrays import FloatArray, IntArray
+from training.evaluate.calibration import fit_threshold
 
 COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.5)
 BINS = 15  # of a reliability diagram
@@ -17,7 +18,7 @@ _SMALLEST = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class LabelMetrics:
-    """One label's figures; `support` counts the sentences that truly have it."""
+    """The metrics of one label; `support` is the number of sentences that truly have it."""
 
     precision: float
     recall: float
@@ -27,13 +28,13 @@ class LabelMetrics:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """What a set of predictions is worth.
+    """The metrics of a set of predictions.
 
-    `macro_f1` is the plain mean of the F1 of every label of the scheme, 0 for a label that is
-    neither there nor predicted. `ece` is the expected calibration error (see `reliability`).
-    `brier` is the mean over sentences of the squared differences, summed over the labels, between
-    the probabilities and the truth (0 to 2). `nll` is the mean negative log-likelihood in nats.
-    `confusion` has a row a true label and a column a predicted one.
+    `macro_f1` is the mean F1 of all labels of the scheme; a label that neither occurs nor is
+    predicted counts 0. `ece` is the expected calibration error (see `reliability`). `brier` is the
+    squared difference between probabilities and truth, summed over the labels, as a mean over the
+    sentences (0 to 2). `nll` is the mean negative log-likelihood in nats. `confusion` has one row
+    per true label and one column per predicted label.
     """
 
     sentences: int
@@ -46,13 +47,13 @@ class Metrics:
     confusion: tuple[tuple[int, ...], ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Return what `metrics.json` and a bundle's manifest hold."""
+        """Return the form in `metrics.json` and a bundle's manifest."""
         return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class ReliabilityBin:
-    """The sentences whose top probability lies in (lower, upper]: its mean and their accuracy."""
+    """The sentences with a top probability in (lower, upper]: its mean and their accuracy."""
 
     lower: float
     upper: float
@@ -63,10 +64,7 @@ class ReliabilityBin:
 
 @dataclass(frozen=True, slots=True)
 class CoveragePoint:
-    """What is left when all under `threshold` abstain: the share answered and its accuracy.
-
-    `accuracy` is None when nothing is answered.
-    """
+    """The share of sentences at or above `threshold`, and its accuracy (None if it is empty)."""
 
     coverage: float
     threshold: float
@@ -108,7 +106,7 @@ def reliability(
 ) -> tuple[ReliabilityBin, ...]:
     """Return the points of the reliability diagram: equal-width bins of the top probability.
 
-    Bins that hold no sentence are left out.
+    Empty bins are left out.
     """
     confidence = probabilities.max(axis=1).astype(np.float64)
     correct = probabilities.argmax(axis=1) == labels
@@ -126,14 +124,14 @@ def reliability(
 
 
 def bin_numbers(probabilities: FloatArray, bins: int = BINS) -> IntArray:
-    """Return the number, from 0, of the equal-width bin that each top probability lies in."""
+    """Return the number, from 0, of the equal-width bin of each top probability."""
     confidence = probabilities.max(axis=1).astype(np.float64)
     number: IntArray = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
     return number
 
 
 def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
-    """Return the mean gap between confidence and accuracy, each bin weighted by its sentences.
+    """Return the mean gap between confidence and accuracy, weighted by the sentences per bin.
 
     Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks", ICML 2017.
     """
@@ -142,7 +140,7 @@ def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
 
 
 def coverage_at(labels: IntArray, probabilities: FloatArray, threshold: float) -> CoveragePoint:
-    """Return what is answered when only top probabilities of at least `threshold` are."""
+    """Return coverage and accuracy of the top probabilities of at least `threshold`."""
     certain = probabilities.max(axis=1).astype(np.float64) >= threshold
     correct = (probabilities.argmax(axis=1) == labels)[certain]
     return CoveragePoint(
@@ -155,10 +153,9 @@ def coverage_at(labels: IntArray, probabilities: FloatArray, threshold: float) -
 def coverage_accuracy(
     labels: IntArray, probabilities: FloatArray, coverages: Sequence[float] = COVERAGES
 ) -> tuple[CoveragePoint, ...]:
-    """Return the accuracy of the most certain shares.
+    """Return the accuracy of the most confident shares.
 
-    A point's `coverage` is the share that was really answered: sentences that tie at the
-    threshold are answered together, so it can exceed the share asked for.
+    Ties at the threshold are all included, so a point's `coverage` can exceed the requested share.
     """
     return tuple(
         coverage_at(labels, probabilities, fit_threshold(probabilities, coverage))
@@ -180,5 +177,5 @@ def _label_metrics(confusion: IntArray, names: Sequence[str]) -> dict[str, Label
 
 
 def _ratio(part: IntArray, whole: IntArray) -> FloatArray:
-    """Divide, with 0 for 0/0: a label that nobody wrote or predicted earns nothing."""
+    """Divide, with 0 for 0/0: a label that neither occurs nor is predicted counts 0."""
     return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)

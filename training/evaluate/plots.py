@@ -1,7 +1,7 @@
-"""The pictures of an evaluation: confusion matrix, reliability diagram, coverage curve.
+"""The plots of an evaluation: confusion matrix, reliability diagram, coverage curve.
 
-They must survive a black-and-white print: every number is written out, text takes its colour from
-the shade behind it, and what is told apart by hue differs in marker, line or lightness too.
+They are readable in black and white: numbers are written out, text contrasts with its background,
+and series differ in marker, line or lightness as well as in hue.
 """
 
 import io
@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
 from serving.labels import LabelScheme
-from training.evaluate.calibration import FloatArray, IntArray
+from training.arrays import FloatArray, IntArray
 from training.evaluate.metrics import CoveragePoint, ReliabilityBin, expected_calibration_error
 
 _DPI = 160
@@ -24,16 +24,16 @@ _DARK, _LIGHT, _WARM = "#12406b", "#a9c4dd", "#d55e00"
 
 
 def png(figure: Figure) -> bytes:
-    """Return the picture as a PNG file."""
+    """Return the plot as a PNG file."""
     stream = io.BytesIO()
     figure.savefig(stream, dpi=_DPI, format="png")
     return stream.getvalue()
 
 
 def svg(figure: Figure) -> bytes:
-    """Return the picture as an SVG file: the same bytes for the same picture.
+    """Return the plot as an SVG file: the same bytes for the same plot.
 
-    Its letters are drawn as shapes, so that Arabic looks right where no font has it.
+    Letters are drawn as shapes, so that Arabic looks right without an Arabic font.
     """
     stream = io.BytesIO()
     with rc_context({"svg.hashsalt": "rasd", "svg.fonttype": "path"}):
@@ -90,9 +90,9 @@ def reliability_figure(
     *,
     title: str,
 ) -> Figure:
-    """Draw accuracy against probability, and under it how often each probability is given.
+    """Draw accuracy against probability, with a histogram of the probabilities below.
 
-    `after` is the model as it answers, `before` the same model with the softmax of its logits.
+    `after` is the calibrated model, `before` the same model with a plain softmax.
     """
     figure = Figure(figsize=(6.4, 7.4), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
@@ -118,11 +118,11 @@ def reliability_figure(
         label=f"after calibration: ECE {expected_calibration_error(after):.3f}, with 95% intervals",
     )
     above.set_ylim(-0.03, 1.03)
-    above.set_ylabel("Share that is right")
+    above.set_ylabel("Accuracy")
     above.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     above.set_title(_wrapped(title), pad=10)
 
-    # Side by side within each bin: neither hides the other.
+    # Side by side within each bin, so that neither hides the other.
     columns = _histogram(below, after, 0, facecolor=_LIGHT, edgecolor=_DARK)
     _histogram(below, before, 0.5, facecolor="none", edgecolor=_WARM, hatch="//////")
     below.bar_label(columns, fmt=_short, fontsize=7, padding=2)
@@ -134,16 +134,16 @@ def reliability_figure(
     below.set_xlim(-0.02, 1.02)
     below.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     _plain(above, below)
-    figure.legend(loc="outside lower center", ncols=1, frameon=False)  # hides nothing there
+    figure.legend(loc="outside lower center", ncols=1, frameon=False)
     return figure
 
 
 def coverage_figure(
     curve: Sequence[CoveragePoint], certain: CoveragePoint, *, title: str
 ) -> Figure:
-    """Draw the accuracy of the most certain sentences against their share of all.
+    """Draw the accuracy of the most confident sentences against their share of all.
 
-    `certain` is what the bundle's own threshold leaves.
+    `certain` is the point of the bundle's own threshold.
     """
     figure = Figure(figsize=(6.4, 4.6), layout="constrained")
     axes = figure.subplots()
@@ -153,7 +153,7 @@ def coverage_figure(
         [accuracy for _, accuracy in points],
         color=_DARK,
         marker=".",
-        label="the most certain sentences",
+        label="the most confident sentences",
     )
     if certain.accuracy is not None:
         axes.plot(
@@ -166,11 +166,11 @@ def coverage_figure(
             markeredgecolor=_WARM,
             markeredgewidth=2,
             label=f"the bundle's threshold {certain.threshold:.3f}: "
-            f"{certain.coverage:.1%} answered, {certain.accuracy:.1%} right",
+            f"coverage {certain.coverage:.1%}, accuracy {certain.accuracy:.1%}",
         )
     axes.set_xlim(0, 1.02)
-    axes.set_xlabel("Share of the sentences that is answered")
-    axes.set_ylabel("Share of the answers that is right")
+    axes.set_xlabel("Coverage (share of the sentences)")
+    axes.set_ylabel("Accuracy")
     axes.yaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.yaxis.set_major_formatter(PercentFormatter(1))
@@ -183,7 +183,7 @@ def coverage_figure(
 def _histogram(
     axes: Axes, bins: Sequence[ReliabilityBin], offset: float, **style: str
 ) -> BarContainer:
-    """Draw a bar of half its bin's width, `offset` (0 to 0.5) of that width from its left."""
+    """Draw bars of half their bin's width, shifted by `offset` (0 to 0.5) of that width."""
     width = np.array([item.upper - item.lower for item in bins])
     return axes.bar(
         np.array([item.lower for item in bins]) + offset * width,
@@ -195,7 +195,7 @@ def _histogram(
 
 
 def _plain(*every: Axes) -> None:
-    """Leave out the lines that hold nothing."""
+    """Remove frame lines that carry no information."""
     for axes in every:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(color="#dddddd", linewidth=0.6)
@@ -203,7 +203,7 @@ def _plain(*every: Axes) -> None:
 
 
 def _wilson(share: FloatArray, count: IntArray) -> FloatArray:
-    """Return how far Wilson's 95% interval reaches below and above each share, as (2, n)."""
+    """Return the reach of Wilson's 95 % interval below and above each share, as (2, n)."""
     z = 1.96
     centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
     spread = z * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2)) / (1 + z**2 / count)
@@ -212,10 +212,10 @@ def _wilson(share: FloatArray, count: IntArray) -> FloatArray:
 
 
 def _short(count: float) -> str:
-    """Write a count so that it is no wider than its bar."""
+    """Write a count in at most the width of its bar."""
     return f"{count:,.0f}" if count < 10_000 else f"{count / 1000:,.0f}k"
 
 
 def _wrapped(title: str) -> str:
-    """Break long lines, which would run out of the picture."""
+    """Break lines that are too long for the plot."""
     return "\n".join(textwrap.fill(line, 60) for line in title.split("\n"))

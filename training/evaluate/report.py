@@ -1,4 +1,4 @@
-"""The page of an evaluation: one HTML file that needs nothing else, on a screen or on paper."""
+"""The report of an evaluation: one self-contained HTML file, for screen and paper."""
 
 import base64
 import math
@@ -28,9 +28,9 @@ def render_page(
     figures: Mapping[str, Figure],
     record: Mapping[str, Any],
 ) -> str:
-    """Return the page; `record` is what `metrics.json` holds, of which it tells the origin.
+    """Return the report; `record` is the content of `metrics.json`.
 
-    Whatever comes from a labelled file is escaped.
+    All text from labelled files is escaped.
     """
     environment = Environment(
         loader=FileSystemLoader(_FOLDER),
@@ -73,13 +73,13 @@ def _confused(evaluation: Evaluation, scheme: LabelScheme) -> list[tuple[int, st
 
 
 def _floor(intervals: Sequence[Interval]) -> float:
-    """Return where the axis of a column of bars begins: a tenth at or under every interval."""
+    """Return the start of the axis of a column of bars: a tenth, below every interval."""
     lowest = min((span.low for span in intervals), default=0.0)
     return min(math.floor(lowest * 10), 9) / 10
 
 
 def _reach(comparison: Comparison | None) -> float:
-    """Return how far to each side the axis of the differences goes, in twentieths."""
+    """Return the reach of the axis of differences to each side, in twentieths."""
     if comparison is None:
         return 1.0
     pairs = (comparison.macro_f1, comparison.accuracy, *comparison.labels.values())

@@ -1,4 +1,4 @@
-"""What a bundle is worth on labelled files: short tables, a page, `metrics.json`, pictures."""
+"""The steps of `rasd evaluate`: tables on stdout, then report, metrics.json and plots."""
 
 import json
 import shlex
@@ -34,11 +34,11 @@ def evaluate(
     compare: Path | None = None,
     fields: FieldNames = DEFAULT_NAMES,
 ) -> Metrics:
-    """Measure a bundle (default: the model that ships) on labelled files and print tables.
+    """Measure a bundle (None: the included default) on labelled files and print tables.
 
-    With `compare`, another bundle answers the same sentences and the two are compared. With
-    `out`, also write `report.html`, `metrics.json` and the pictures there. Raises InputError for
-    a bundle or a file that is not one, before anything is written.
+    `compare` is another bundle to compare it with on the same sentences. `out` is a folder for
+    `report.html`, `metrics.json` and the plots. Raises InputError for a bad bundle or file, before
+    anything is written.
     """
     if out is not None and out.exists() and not out.is_dir():
         raise InputError(f"{out}: a file, not a folder", "Name a folder for --out.")
@@ -54,7 +54,7 @@ def evaluate(
     comparison = None
     if other is not None:
         comparison = compare_answers(classifier, answers, other, answer(other, sentences))
-    # The files first: a reader of the tables that leaves early (head, less) ends the command.
+    # Files first: a reader of the tables that closes the pipe (head, less) ends the command.
     if out is not None:
         write_evaluation(evaluation, comparison, scheme, labelled, out)
     print_evaluation(evaluation, comparison)
@@ -68,7 +68,7 @@ def write_evaluation(
     labelled: Sequence[Path],
     out: Path,
 ) -> None:
-    """Write pictures, page and, last, `metrics.json` to `out`; leave other files there alone."""
+    """Write plots, report and, last, `metrics.json` to `out`; other files there are kept."""
     from training.evaluate.plots import confusion_figure, coverage_figure, png, reliability_figure
     from training.evaluate.report import render_page
 
@@ -85,7 +85,7 @@ def write_evaluation(
         "comparison": asdict(comparison) if comparison else None,
         "bootstrap": {"resamples": RESAMPLES, "seed": SEED, "level": LEVEL},
         "files": [{"file": str(path), "sha256": sha256(path)} for path in labelled],
-        "environment": environment(),
+        "environment": environment().model_dump(mode="json"),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": shlex.join(["rasd", *sys.argv[1:]]),
     }
@@ -100,14 +100,14 @@ def write_evaluation(
 
 
 def _load_other(folder: Path, classifier: Classifier) -> Classifier:
-    """Load the bundle to compare with; raise InputError when its labels are not the same."""
+    """Load the bundle to compare with; raise InputError if its labels differ."""
     other = Classifier.load(folder)
     ours, theirs = classifier.bundle.scheme.names, other.bundle.scheme.names
     if set(ours) != set(theirs):
         raise InputError(
             f"{folder}: its labels are {', '.join(theirs)}; those of {classifier.model} "
             f"are {', '.join(ours)}",
-            "Compare models of the same labels.",
+            "Compare models with the same labels.",
         )
     return other
 
@@ -118,10 +118,10 @@ def _read_every(
     normalize: Callable[[str], str],
     fields: FieldNames,
 ) -> tuple[list[LabelledSentence], list[str]]:
-    """Read every sentence, and warnings that tell of repeated and contradictory ones.
+    """Read every sentence, with warnings about repeated and contradictory ones.
 
-    Training leaves out a text that it has seen; a file that a model is measured on counts as it
-    stands. So every occurrence gets a key of its own.
+    Training drops repeated texts, but a measurement counts every sentence of the file. So every
+    occurrence gets a key of its own.
     """
     occurrence = count()
     data = read_labelled(
@@ -137,9 +137,9 @@ def _read_every(
     conflicts = sum(len(set(found)) > 1 for found in labels.values())
     warnings = list(data.warnings)
     if repeats:
-        warnings.append(f"sentences that repeat another: {repeats:,}; each counts")
+        warnings.append(f"sentences that repeat another: {repeats:,}; each one counts")
     if conflicts:
-        warnings.append(f"texts with two labels: {conflicts:,}; one of them must come out wrong")
+        warnings.append(f"texts with two labels: {conflicts:,}; one of them counts as a mistake")
     if missing := [name for name, number in data.counts.items() if not number]:
         warnings.append(f"no sentence is {' or '.join(missing)}: macro-F1 counts it as 0")
     return data.sentences, warnings

@@ -1,6 +1,6 @@
-"""The kinds of sentence that a model is looked at apart: by length, wording, source, year, column.
+"""Subgroups (slices) of sentences: by length, wording, source, year and the file's columns.
 
-Each dimension parts the sentences: every one is in exactly one of its slices.
+Every sentence is in exactly one slice of each dimension.
 """
 
 import re
@@ -10,26 +10,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.evaluate.calibration import IntArray
+from training.arrays import IntArray
 from training.evaluate.wording import has_communique_wording, has_negation, has_quotation
 from training.labelled.reading import LabelledSentence
 
 SMALL = 30
-"""A slice of fewer sentences is marked: its figures are mostly chance."""
+"""A slice with fewer sentences is marked as small: its metrics are unreliable."""
 
 NOT_GIVEN = "(not given)"
 OTHERS = "(all others)"
 
-_LENGTHS = (5, 10, 20, 30, 50)  # words: the last of every band but the open one
-_LEAST = 5  # a value that fewer sentences have gets no slice of its own,
-_MOST = 15  # nor does one that is not among so many of the most frequent
+_LENGTHS = (5, 10, 20, 30, 50)  # words: the upper ends of the bands
+_LEAST = 5  # a value needs this many sentences for a slice of its own,
+_MOST = 15  # and must be among this many most frequent ones
 
 _YEAR = re.compile(r"(?<!\d)\d{4}(?!\d)")
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Sentences that share the `value` of a `dimension`; `rows` are their numbers, ascending."""
+    """The sentences with one `value` of a `dimension`; `rows` are their numbers, ascending."""
 
     dimension: str
     value: str
@@ -37,11 +37,10 @@ class Slice:
 
 
 def slices(sentences: Sequence[LabelledSentence]) -> list[Slice]:
-    """Part the sentences along every dimension in which they differ.
+    """Split the sentences along every dimension in which they differ.
 
     Dimensions are length in words, wording (see `evaluate.wording`), source, year, whether the
-    annotator was sure, and every further column of short strings in the file. Values that few
-    sentences have are thrown together.
+    annotator was sure, and every other column of short strings. Rare values are merged.
     """
     found = []
     for dimension, value_of in _FIXED.items():
@@ -54,7 +53,7 @@ def slices(sentences: Sequence[LabelledSentence]) -> list[Slice]:
 
 
 def length_band(words: int) -> str:
-    """Return the band that a sentence of so many words is in, as in "11–20 words"."""
+    """Return the length band of a sentence, as in "11–20 words"."""
     low = 1
     for high in _LENGTHS:
         if words <= high:
@@ -64,7 +63,7 @@ def length_band(words: int) -> str:
 
 
 def year(date: str | None) -> str | None:
-    """Return the year that stands in a date of any form, in Western digits."""
+    """Return the year in a date of any form, in Western digits."""
     found = _YEAR.search(date or "")
     return str(int(found[0])) if found and 1900 <= int(found[0]) <= 2100 else None
 
@@ -76,21 +75,21 @@ def _given(name: str, sentence: LabelledSentence) -> str | None:
 
 
 def _pooled(values: Sequence[str | None]) -> list[str]:
-    """Return a value for everyone, with the rare ones thrown together."""
+    """Return a value for every sentence, with the rare ones merged."""
     counts = Counter(value for value in values if value is not None)
     kept = {value for value, count in counts.most_common(_MOST) if count >= _LEAST}
     return [NOT_GIVEN if value is None else value if value in kept else OTHERS for value in values]
 
 
 def _parted(dimension: str, values: Sequence[str]) -> list[Slice]:
-    """Return a slice a value, in the order of a table; none where all have the same."""
+    """Return one slice per value, in the order of the table; none if all values are equal."""
     rows: dict[str, list[int]] = {}
     for row, value in enumerate(values):
         rows.setdefault(value, []).append(row)
     if len(rows) < 2:
         return []
     last = {OTHERS: 1, NOT_GIVEN: 2}
-    # The numbers in bands and years sort by their value, all else by how many sentences it has.
+    # Bands and years are sorted by their number, other values by their count.
     ordered = sorted(
         rows,
         key=lambda value: (

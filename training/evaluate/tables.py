@@ -1,4 +1,4 @@
-"""The short tables that `rasd evaluate` prints: they fit a terminal of 80 columns."""
+"""The tables that `rasd evaluate` prints, at most 80 columns wide."""
 
 from rich.console import Console
 from rich.table import Table
@@ -13,12 +13,12 @@ _WEAKEST = 5
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Leave it to the command what it means that the reader (head, less) has left."""
+        """Let the command handle a reader (head, less) that has closed the pipe."""
         raise BrokenPipeError
 
 
 def print_evaluation(evaluation: Evaluation, comparison: Comparison | None = None) -> None:
-    """Print the figures, the weakest slices and the comparison; the page has the rest."""
+    """Print metrics, weakest subgroups and comparison; report.html has the rest."""
     metrics = evaluation.metrics
     console = _Console(highlight=False, markup=False, emoji=False)
     console.print(f"{evaluation.model} on {metrics.sentences:,} sentences")
@@ -47,7 +47,7 @@ def print_evaluation(evaluation: Evaluation, comparison: Comparison | None = Non
     before = evaluation.uncalibrated
     console.print(f"before calibration: ECE {before.ece:.3f}   NLL {before.nll:.3f}")
 
-    table = _table("answered", "threshold", "accuracy")
+    table = _table("coverage", "threshold", "accuracy")
     for point in evaluation.coverage:
         table.add_row(*_point(point))
     table.add_section()
@@ -58,21 +58,21 @@ def print_evaluation(evaluation: Evaluation, comparison: Comparison | None = Non
     if comparison is not None:
         _print_comparison(console, comparison)
     for number, what in (
-        (evaluation.refused, "refused, and in no figure above: without a letter or digit"),
-        (evaluation.truncated, "longer than the model reads: judged by their beginning"),
+        (evaluation.refused, "rejected (no letter or digit), in no metric above"),
+        (evaluation.truncated, "too long: only their beginning was classified"),
     ):
         if number:
             console.print(f"{number:,} sentences {what}")
 
 
 def _print_weakest(console: Console, evaluation: Evaluation) -> None:
-    table = _table("weakest slices", "sentences", "accuracy", "95% interval", "macro-F1")
+    table = _table("weakest subgroups", "sentences", "accuracy", "95% interval", "macro-F1")
     for part in evaluation.weakest[:_WEAKEST]:
         table.add_row(*_slice(part))
     if table.row_count:
         console.print(table)
         if any(part.weak for part in evaluation.weakest[:_WEAKEST]):
-            console.print("* weaker than the whole by more than chance")
+            console.print("* significantly below the overall accuracy")
 
 
 def _print_comparison(console: Console, comparison: Comparison) -> None:
@@ -85,7 +85,7 @@ def _print_comparison(console: Console, comparison: Comparison) -> None:
         f"only the model right {comparison.only_model_right:,}, only the other "
         f"{comparison.only_other_right:,}; McNemar's exact p {comparison.mcnemar_p:.3g}"
     )
-    console.print(f"the model is {comparison.verdict}")
+    console.print(f"the model is {comparison.conclusion}")
 
 
 def _table(first: str, *others: str) -> Table:

@@ -1,8 +1,7 @@
-"""Three kinds of wording that trip up a classifier of news, each told by patterns one can read.
+"""Three kinds of wording that are hard for a news classifier, found with regular expressions.
 
-They are cues and no grammar: what they are for is to compare how a model does with and without
-them. All are looked for in the text without vowel signs, tatweel and presentation forms (the
-`light` normaliser's output).
+They are cues, not a grammar: they serve to compare a model's metrics with and without them. They
+are applied to the text after the `light` normaliser.
 """
 
 import re
@@ -15,12 +14,12 @@ _NEGATION = re.compile(
     r"\b(?:[وف]?(?:لا|لم|لن|ليس|ليست|ليسا|ليسوا|لسن|لست|لسنا|لستم)|بلا)\b",
 )
 
-# What stands between two quotation marks, or after one that is never closed.
+# The text between two quotation marks, or after one that is never closed.
 _QUOTED = re.compile(r"«([^»]*)|“([^”]*)|\"([^\"]*)\"?")
 _QUOTED_WORDS = 3  # fewer is a name: «الجزيرة»
 
-# How those who act speak of themselves: formulas, the enemy, our men and arms, "we announce" and
-# the present tense that a body's own statement opens with, where news has the past.
+# How armed groups and armies speak of themselves: formulas, the enemy, our men and arms, "we
+# announce", and the present tense that opens a statement where news has the past.
 _COMMUNIQUE = re.compile(
     r"""
       \b(?:بسم|باسم|بعون|بحمد|بفضل|بإذن|باذن|بتوفيق|نصر)\ (?:من\ )?الله\b
@@ -39,7 +38,7 @@ _COMMUNIQUE = re.compile(
 
 
 def has_negation(text: str) -> bool:
-    """Tell whether a particle or verb of the text negates a clause."""
+    """Tell whether a particle or verb negates a clause."""
     return _NEGATION.search(_plain(text)) is not None
 
 
@@ -51,7 +50,7 @@ def has_quotation(text: str) -> bool:
 
 
 def has_communique_wording(text: str) -> bool:
-    """Tell whether the text speaks as the communiqués of armies and armed groups do."""
+    """Tell whether the text is worded like a communiqué of an army or armed group."""
     return _COMMUNIQUE.search(_plain(text)) is not None
 
 

@@ -1,26 +1,25 @@
-"""Int8 whose scores do not depend on a sentence's neighbours: two ways to scale activations.
+"""Int8 quantisation whose scores do not depend on the batch: per-channel and per-token scales.
 
-Stock dynamic quantisation scales the activations of a whole batch by one number, so a sentence
-is scored differently beside different neighbours, and one outlying token costs every other its
-precision. Here a product is scaled by what stands before it; weights are always signed, with one
-scale a column:
+ONNX Runtime's dynamic quantisation has one activation scale per batch. So a sentence's scores
+depend on its neighbours, and one outlying token costs all others precision. Here the scale depends
+on what computes the activation. Weights are signed, with one scale per column:
 
     w8 = round(w / column)       column = max |w| / 127 over the column
 
-Behind a layer normalisation, activations keep within bounds, but in a few channels bounds far
-wider than the rest's. Every channel gets a constant of its own, found on calibration sentences
-and taken into the weights (Xiao et al. 2023, "SmoothQuant"); what exceeds it saturates:
+After a layer normalisation, activations are bounded, but a few channels are far wider than the
+rest. Each channel has a constant scale, calibrated on sentences and moved into the weights (Xiao et
+al. 2023, "SmoothQuant"); larger values saturate:
 
     x8 = round(x / channel)      x @ w  =  (x8 @ w8) * column        w8, column of channel * w
 
-Elsewhere (attention's output, the feed-forward's inside) a token may be many times larger than
-another, and each has its own scale (Dettmers et al. 2022, "LLM.int8()", section 3):
+Elsewhere (attention output, inside the feed-forward) one token can be many times larger than
+another, so each token has its own scale (Dettmers et al. 2022, "LLM.int8()", section 3):
 
     row = max |x| / 127          x8 = round(x / row)
                                  x @ w  =  row * ((x8 @ w8) * column)
 
-x8 is unsigned with zero at 128; behind GELU, which never falls below -0.17, zero is at 32 and 223
-steps are left for what is positive.
+x8 is unsigned with zero point 128. After GELU, which is never below -0.17, the zero point is 32,
+which leaves 223 steps for positive values.
 """
 
 from collections.abc import Sequence
@@ -33,13 +32,14 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-from training.export.smoothing import FloatArray, channel_peaks, smoothing_scale
+from training.arrays import Float32Array
+from training.export.smoothing import channel_peaks, smoothing_scale
 
-# Smaller matrices (a head, a pooling vector) cost nothing and stay in single precision.
+# Smaller matrices (the head) cost nothing and stay in single precision.
 MIN_COLUMNS = 16
-# The scale of zeros; their quantised values are zero whatever it is.
+# The scale of an activation that is all zeros.
 _TINY = np.float32(1e-12)
-# GELU's least value is -0.1700 (at -0.7518); its node stands at most this far behind its Erf.
+# GELU's minimum is -0.1700 (at -0.7518); its last node is at most this many nodes after Erf.
 _GELU_LEAST = 0.1701
 _GELU_NODES = 4
 
@@ -47,8 +47,8 @@ _GELU_NODES = 4
 def quantize_int8(source: Path, target: Path, calibration: Sequence[Sequence[int]]) -> None:
     """Write the single-precision graph `source` with int8 weights and embeddings to `target`.
 
-    `calibration` is token ids of sentences such as will be scored; a hundred are enough. Without
-    any, every activation has a scale a token, which is slower by about a tenth.
+    `calibration` is token ids of typical sentences; a hundred are enough. Without any, all
+    activations have per-token scales, which is about a tenth slower.
     """
     model = onnx.load(source)
     quantizer = _Quantizer(model)
@@ -59,10 +59,10 @@ def quantize_int8(source: Path, target: Path, calibration: Sequence[Sequence[int
 
 @dataclass(frozen=True, slots=True)
 class _Range:
-    """How a row's values are laid on unsigned int8.
+    """The names of three constants that map a row to unsigned int8.
 
-    `zero` is the constant that 0.0 becomes, `steps` the one that the row's peak lies above it;
-    a peak under the constant `least` is taken for that.
+    `zero` is the zero point, `steps` the number of steps from there to the row's peak, `least` the
+    smallest peak: a smaller one is raised to it.
     """
 
     zero: str
@@ -86,22 +86,22 @@ class _Quantizer:
         for node in self.graph.node:
             for name in node.input:
                 self.readers.setdefault(name, []).append(node)
-        # The layer normalisations that products read.
+        # The layer normalisations that feed a matrix product.
         self.normalized = [
             node.output[0]
             for node in self.graph.node
             if node.op_type == "LayerNormalization" and self._products_of(node.output[0])
         ]
         self.nodes: list[NodeProto] = []
-        # Biases that a product has taken over: their additions are left out.
+        # The additions of biases that a product has absorbed.
         self.absorbed: set[str] = set()
-        # Activation name -> its quantised form and its scale, a channel's or a row's: Q, K and V
-        # read the same one.
-        self.channels: dict[str, tuple[str, FloatArray]] = {}
+        # Activation name -> its quantised form and its scale, per channel or per row; Q, K and V
+        # share one.
+        self.channels: dict[str, tuple[str, Float32Array]] = {}
         self.rows: dict[str, tuple[str, str]] = {}
 
-    def run(self, peaks: dict[str, FloatArray]) -> None:
-        """Rewrite; `peaks` has the channels' largest sizes behind each layer normalisation."""
+    def run(self, peaks: dict[str, Float32Array]) -> None:
+        """Rewrite the graph; `peaks`: largest absolute value per channel of each normalisation."""
         self._constant("int8_one", np.float32(1))
         for kind, zero, steps, least in (
             (_SYMMETRIC, 128, 127, _TINY),
@@ -149,8 +149,8 @@ class _Quantizer:
             and any(self._is_gelu(name, within - 1) for name in maker.input)
         )
 
-    def _product_by_channel(self, node: NodeProto, peaks: FloatArray) -> None:
-        """Replace `x @ w + bias` behind a layer normalisation, in the product's own last pass."""
+    def _product_by_channel(self, node: NodeProto, peaks: Float32Array) -> None:
+        """Replace `x @ w + bias` after a layer normalisation; the product adds the bias itself."""
         activation, weight = node.input
         integers, scale = self._quantized_channels(activation, peaks)
         values = self._values(weight) * scale[:, None]
@@ -160,8 +160,8 @@ class _Quantizer:
             self.absorbed.add(output)
         self._multiply(integers, matrix, column, output, bias=bias)
 
-    def _quantized_channels(self, activation: str, peaks: FloatArray) -> tuple[str, FloatArray]:
-        """Return an activation's unsigned int8 form and its channels' scales (width,)."""
+    def _quantized_channels(self, activation: str, peaks: Float32Array) -> tuple[str, Float32Array]:
+        """Return the name of an activation's uint8 form, and its channel scales (width,)."""
         if activation not in self.channels:
             matrices = [self._values(node.input[1]) for node in self._products_of(activation)]
             scale = smoothing_scale(peaks, matrices)
@@ -173,7 +173,7 @@ class _Quantizer:
         return self.channels[activation]
 
     def _bias_of(self, node: NodeProto) -> tuple[str, str]:
-        """Return the bias that is added to a product and the sum's name; "" when there is none."""
+        """Return the names of a product's bias ("" without one) and of the result."""
         readers = self.readers.get(node.output[0], [])
         if len(readers) == 1 and readers[0].op_type == "Add":
             for name in readers[0].input:
@@ -182,7 +182,7 @@ class _Quantizer:
         return "", node.output[0]
 
     def _product_by_row(self, node: NodeProto) -> None:
-        """Replace `x @ w`, each token with its own scale."""
+        """Replace `x @ w`, with one scale per token."""
         activation, weight = node.input
         kind = _BEHIND_GELU if self._is_gelu(activation) else _SYMMETRIC
         integers, row = self._quantized_rows(activation, kind)
@@ -192,23 +192,23 @@ class _Quantizer:
         self._node("Mul", [product, row], node.output[0])
 
     def _quantized_rows(self, activation: str, kind: _Range) -> tuple[str, str]:
-        """Return the names of an activation's unsigned int8 form and of its row scale (…, 1)."""
+        """Return the names of an activation's uint8 form and of its row scale (…, 1)."""
         if activation not in self.rows:
             name = f"{activation}_by_row"
             size = activation
-            if kind is _SYMMETRIC:  # behind GELU the largest value is the largest size as well
+            if kind is _SYMMETRIC:  # after GELU the maximum is also the largest absolute value
                 size = self._node("Abs", [activation], f"{name}_abs")
             peak = self._node("ReduceMax", [size], f"{name}_peak", axes=[-1], keepdims=1)
             safe = self._node("Max", [peak, kind.least], f"{name}_safe")
             scale = self._node("Div", [safe, kind.steps], f"{name}_scale")
-            # A product with the inverse: dividing every element takes twice as long.
+            # Multiply by the inverse: dividing every element takes twice as long.
             inverse = self._node("Div", [kind.steps, safe], f"{name}_inverse")
             scaled = self._node("Mul", [activation, inverse], f"{name}_scaled")
             self.rows[activation] = self._quantized(scaled, kind, f"{name}_int8"), scale
         return self.rows[activation]
 
     def _quantized(self, scaled: str, kind: _Range, output: str) -> str:
-        """Round to integers, move zero to where it lies and saturate at eight bits."""
+        """Round to integers, add the zero point and saturate at eight bits."""
         return self._node("QuantizeLinear", [scaled, "int8_one", kind.zero], output)
 
     def _multiply(
@@ -221,12 +221,12 @@ class _Quantizer:
         zero: str = _SYMMETRIC.zero,
         bias: str = "",
     ) -> None:
-        """Multiply integers; column scale and bias are applied in the product's own last pass."""
+        """Multiply integers; the operator applies column scale and bias itself."""
         inputs = [integers, matrix, "int8_one", column, zero] + (["", bias] if bias else [])
         self._node("MatMulIntegerToFloat", inputs, output, domain="com.microsoft")
 
     def _embedding(self, node: NodeProto) -> None:
-        """Replace a look-up in an embedding table; each of its rows has a scale."""
+        """Replace a look-up in an embedding table by an int8 one, with one scale per row."""
         table, ids = node.input
         integers, scale = self._quantized_weight(table, self._values(table), axis=1)
         rows = self._node("Gather", [integers, ids], f"{node.name}_int8")
@@ -234,12 +234,12 @@ class _Quantizer:
         wide = self._node("Cast", [rows], f"{node.name}_float", to=onnx.TensorProto.FLOAT)
         self._node("Mul", [wide, scales], node.output[0])
 
-    def _values(self, name: str) -> FloatArray:
-        values: FloatArray = numpy_helper.to_array(self.weights[name])
+    def _values(self, name: str) -> Float32Array:
+        values: Float32Array = numpy_helper.to_array(self.weights[name])
         return values
 
-    def _quantized_weight(self, name: str, values: FloatArray, *, axis: int) -> tuple[str, str]:
-        """Store a weight as int8 and the scale that `axis` shares; return both names."""
+    def _quantized_weight(self, name: str, values: Float32Array, *, axis: int) -> tuple[str, str]:
+        """Store a weight as int8 with one scale along `axis`; return both names."""
         peak = np.maximum(np.abs(values).max(axis=axis, keepdims=True), _TINY)
         scale = (peak / 127).astype(np.float32)
         integers = np.rint(values / scale).astype(np.int8)

@@ -1,4 +1,4 @@
-"""A fine-tuned classifier to an ONNX graph in single precision, proved against torch."""
+"""A fine-tuned classifier to an ONNX graph in single precision, compared with torch."""
 
 import warnings
 from pathlib import Path
@@ -16,8 +16,8 @@ OPSET = 17
 def export_onnx(model: SentenceClassifier, target: Path) -> None:
     """Write `model` as ONNX: `input_ids` and `attention_mask` (batch, tokens) to `logits`.
 
-    The legacy exporter with eager attention gives the graph that quantises cleanly; the model's
-    attention is switched for the export and left eager.
+    The legacy exporter with eager attention gives a graph that quantises cleanly. The model's
+    attention is left eager.
     """
     model = model.float().cpu().eval()
     model.encoder.set_attn_implementation("eager")
@@ -26,7 +26,7 @@ def export_onnx(model: SentenceClassifier, target: Path) -> None:
     mask[1, 5:] = 0
     axes = {0: "batch", 1: "tokens"}
     with warnings.catch_warnings():
-        # That it is the legacy exporter, and what tracing may miss: check_parity tells if it did.
+        # It warns that it is the legacy exporter and of what tracing may miss: see check_parity.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             model,
@@ -45,7 +45,7 @@ def check_parity(
 ) -> float:
     """Return the largest difference of logits between torch and ONNX on `sentences` (token ids).
 
-    Each sentence is scored alone in torch, in batches in ONNX. Raises RasdError when the
+    Sentences are scored one by one in torch and in batches in ONNX. Raises RasdError if the
     difference is above `tolerance`.
     """
     model = model.float().cpu().eval()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from serving.errors import InputError
 from serving.labels import LabelScheme
-from training.config import TrainConfig
+from training.config import FIXED_SEED, TrainConfig
 from training.labelled.fields import FieldNames
 from training.labelled.reading import LabelledSentence, Normalize, read_labelled
 
@@ -48,7 +48,7 @@ def read_sides(config: TrainConfig, scheme: LabelScheme, normalize: Normalize) -
     names = FieldNames(data.text_field, data.label_field)
     read = read_labelled(data.train, scheme, normalize, data.conflicts, names)
     fraction = 0.0 if data.dev else data.dev_fraction
-    split = split_by_text(read.sentences, normalize, fraction, config.optimisation.seed)
+    split = split_by_text(read.sentences, normalize, fraction, FIXED_SEED)
     named = read_labelled(data.dev, scheme, normalize, data.conflicts, names)
     dev = [*split.dev, *named.sentences]
     train, leaks = drop_leaks(split.train, named.sentences, normalize)

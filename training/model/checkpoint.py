@@ -1,10 +1,10 @@
-"""A fine-tuned classifier on disk: what `rasd train` leaves and `rasd export` reads."""
+"""A fine-tuned classifier on disk: `rasd train` writes it, `rasd export` reads it."""
 
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 from safetensors.torch import load_file, save_file
@@ -14,20 +14,24 @@ from transformers import AutoConfig, PreTrainedTokenizerBase
 from serving.bundle import sha256
 from serving.errors import InputError
 from serving.labels import LabelScheme
+from serving.provenance import Provenance
 from training.labelled.reading import LabelledSentence
-from training.model.classifier import Pooling, SentenceClassifier, empty_encoder
+from training.model.classifier import SentenceClassifier, empty_encoder
 
 SETTINGS = "checkpoint.json"
 WEIGHTS = "model.safetensors"
 HELD_OUT = "held_out.jsonl"
 _SAMPLE = "sample.jsonl"
-# The encoder's weights are stored under its own names, so that the folder is an encoder too, to
-# train on from or to trim; this stands before the names of what is on top of it.
+# The encoder's weights have their own names, so that the folder is also an encoder to train from
+# or to trim. The names of the head begin with this prefix.
 _TOP = "classifier."
 
 
 class CheckpointSettings(BaseModel):
-    """All that a checkpoint must know to become a bundle."""
+    """The settings that turn a checkpoint into a bundle.
+
+    `pooling` refuses checkpoints of older versions that pooled in another way.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -35,19 +39,19 @@ class CheckpointSettings(BaseModel):
     scheme: LabelScheme
     normalizer: str
     max_length: int
-    pooling: Pooling
+    pooling: Literal["mean"] = "mean"
     dropout: float
     coverage: float
     min_agreement: float
     max_logit_difference: float
-    provenance: dict[str, Any]
+    provenance: Provenance
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """A model, its settings, and the folder with its `tokenizer.json` and `config.json`.
 
-    `sample` is text that it was trained on, for int8 to find its scales on.
+    `sample` is a part of the training text, on which int8 scales are calibrated.
     """
 
     folder: Path
@@ -65,11 +69,9 @@ def save_checkpoint(
     held_out: Sequence[LabelledSentence],
     sample: Sequence[str],
 ) -> Checkpoint:
-    """Write weights, settings, tokenizer and held-out sentences into `folder`.
+    """Write weights, settings, tokenizer, held-out sentences and sample into `folder`.
 
-    `config.json` is the encoder's with the labels added, so that `transformers.AutoConfig` reads
-    it. `rasd export` calibrates on the held-out
-    sentences, and scales int8 on the sample of the training text.
+    `config.json` is the encoder's with the labels added, so `transformers.AutoConfig` reads it.
     """
     names = settings.scheme.names
     config = model.encoder.config
@@ -88,13 +90,12 @@ def save_checkpoint(
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
-    """Read what `save_checkpoint` wrote; raise InputError if `folder` does not hold it."""
+    """Read a checkpoint; raise InputError if `folder` does not hold a whole one."""
     settings = _read_settings(folder)
     try:
         model = SentenceClassifier(
             empty_encoder(AutoConfig.from_pretrained(folder)),
             labels=len(settings.scheme.names),
-            pooling=settings.pooling,
             dropout=settings.dropout,
         )
         model.load_state_dict(_restored(load_file(folder / WEIGHTS)))
@@ -105,19 +106,8 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     return Checkpoint(folder, settings, model, sample)
 
 
-def trainings(provenance: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the provenances of the trainings whose weights' mean a model is, each once.
-
-    Those of a mean of means are told as those of one mean; a single training's is its own.
-    """
-    found: dict[str, dict[str, Any]] = {}
-    for run in provenance.get("averaged", []):
-        found |= {one.get("weights", ""): one for one in trainings(run)}
-    return list(found.values()) or [provenance]
-
-
 def model_name(folder: Path) -> str:
-    """Return the name of the model in a checkpoint's folder with the beginning of its digest."""
+    """Return a checkpoint's name and the beginning of the SHA-256 of its weights."""
     return f"{_read_settings(folder).name}@{sha256(folder / WEIGHTS)[:12]}"
 
 
@@ -133,7 +123,7 @@ def _read_settings(folder: Path) -> CheckpointSettings:
 def _no_checkpoint(folder: Path, why: str) -> InputError:
     return InputError(
         f"{folder}: not a checkpoint: {why}",
-        "Name the folder `checkpoint` that `rasd train` leaves beside the bundle.",
+        "Name the folder `checkpoint` that `rasd train` writes beside the bundle.",
     )
 
 

@@ -1,9 +1,8 @@
-"""The classifier that is fine-tuned: any encoder, a pooling, one linear layer."""
+"""The classifier that is fine-tuned: an encoder, mean pooling and one linear layer."""
 
 import inspect
 import warnings
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,33 +18,21 @@ from transformers.utils import logging
 from serving.errors import InputError
 from training.model.hub import Source, find_source
 
-Pooling = Literal["mean", "cls", "attention"]
-
 
 class SentenceClassifier(nn.Module):
-    """Token vectors of an encoder, pooled to one vector a sentence, mapped to logits.
+    """Maps the mean of an encoder's token vectors to logits."""
 
-    `mean` averages the tokens that are not padding, `cls` takes the first token, `attention`
-    averages with weights that one learned vector gives.
-    """
-
-    def __init__(
-        self, encoder: PreTrainedModel, *, labels: int, pooling: Pooling, dropout: float
-    ) -> None:
-        """Wrap `encoder` with a fresh head for `labels` labels."""
+    def __init__(self, encoder: PreTrainedModel, *, labels: int, dropout: float) -> None:
+        """Put a new head for `labels` labels on `encoder`."""
         super().__init__()
-        width = encoder.config.hidden_size
         self.encoder = encoder
-        self.pooling = pooling
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(width, labels)
+        self.head = nn.Linear(encoder.config.hidden_size, labels)
         nn.init.normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
-        if pooling == "attention":
-            self.attention = nn.Linear(width, 1, bias=False)
 
     def checkpoint_gradients(self) -> None:
-        """Have the encoder compute activations again on the way back instead of keeping them."""
+        """Recompute the encoder's activations in the backward pass instead of storing them."""
         with warnings.catch_warnings():
             # transformers renames the method within one major version.
             warnings.simplefilter("ignore", FutureWarning)
@@ -54,23 +41,18 @@ class SentenceClassifier(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Return logits (batch, labels) for token ids and mask (batch, tokens)."""
         output = self.encoder(input_ids=input_ids, attention_mask=attention_mask)
-        pooled = self._pool(output.last_hidden_state.float(), attention_mask)
-        # Not self.head(pooled): a matrix product takes another path, and rounds differently, for
-        # one sentence than for many, and a sentence has one score whatever it is scored with.
+        pooled = self.pool(output.last_hidden_state.float(), attention_mask)
+        # Not self.head(pooled): a matrix product rounds differently for one sentence than for a
+        # batch, and a sentence must have the same score in any batch.
         products: Tensor = self.dropout(pooled).unsqueeze(1) * self.head.weight
         return products.sum(-1) + self.head.bias
 
-    def _pool(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
-        if self.pooling == "cls":
-            return hidden[:, 0]
+    def pool(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return the mean (batch, width) of the token vectors that are not padding."""
         weights = attention_mask.to(hidden.dtype)
-        if self.pooling == "attention":
-            scores = (hidden * self.attention.weight).sum(-1)
-            weights = (scores + (weights - 1.0) * 1e9).softmax(-1)
-        else:
-            weights = weights / weights.sum(-1, keepdim=True)
-        # A matrix product adds the tokens one by one, so that the zeros of padding change nothing;
-        # a sum, or the product with a single row, splits them into blocks by their number.
+        weights = weights / weights.sum(-1, keepdim=True)
+        # A product of two matrices adds the tokens one by one, so the zeros of padding change
+        # nothing; a sum, or a product with one row, adds blocks whose size depends on the count.
         pooled: Tensor = weights.unsqueeze(1).expand(-1, 2, -1) @ hidden
         return pooled[:, 0]
 
@@ -78,8 +60,7 @@ class SentenceClassifier(nn.Module):
 def load_encoder(source: Source | Path, *, dropout: float | None = None) -> PreTrainedModel:
     """Load a pretrained encoder in single precision.
 
-    `dropout` takes the place of every dropout probability that it was pretrained with. Raises
-    InputError when there is no encoder to load.
+    `dropout` replaces all its dropout probabilities. Raises InputError if it cannot be loaded.
     """
     if isinstance(source, Path):
         source = find_source(source)
@@ -89,7 +70,7 @@ def load_encoder(source: Source | Path, *, dropout: float | None = None) -> PreT
         config = AutoConfig.from_pretrained(source.name, **place)
         if dropout is not None:
             config.update(dict.fromkeys(_dropouts(config), dropout))
-        logging.set_verbosity_error()  # its report of weights is mostly of those we leave out
+        logging.set_verbosity_error()  # it warns of the weights that we leave out
         encoder: PreTrainedModel
         encoder, report = AutoModel.from_pretrained(
             source.name,
@@ -109,19 +90,19 @@ def load_encoder(source: Source | Path, *, dropout: float | None = None) -> PreT
     if missing := sorted(report["missing_keys"]):
         raise InputError(
             f"encoder: {source.name} lacks {len(missing):,} of its weights, such as {missing[0]}",
-            "Name an encoder whose weights are whole.",
+            "Name an encoder with all its weights.",
         )
     return encoder
 
 
 def empty_encoder(config: PretrainedConfig) -> PreTrainedModel:
-    """Return an encoder of the given configuration with weights yet to be loaded."""
+    """Return an encoder of the given configuration with random weights."""
     encoder: PreTrainedModel = AutoModel.from_config(config, **_without_pooler(config))
     return encoder
 
 
 def _dropouts(config: PretrainedConfig) -> list[str]:
-    """Return the names of a configuration's dropout probabilities, which vary with architecture."""
+    """Return the names of the dropout probabilities, which differ between architectures."""
     return [
         name
         for name, value in config.to_dict().items()
@@ -130,6 +111,6 @@ def _dropouts(config: PretrainedConfig) -> list[str]:
 
 
 def _without_pooler(config: PretrainedConfig) -> dict[str, bool]:
-    """Return what keeps an architecture's own pooler out: ours stands in its place."""
+    """Return the option that leaves out the architecture's own pooler, where it has one."""
     signature = inspect.signature(MODEL_MAPPING[type(config)].__init__)
     return {"add_pooling_layer": False} if "add_pooling_layer" in signature.parameters else {}

@@ -1,4 +1,4 @@
-"""Which commit of a Hugging Face hub's model to load, found out with one question."""
+"""Find and fetch an encoder: a folder, or the commit of a model on the Hugging Face hub."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from serving.errors import InputError
 
 _PATIENCE = 10.0  # seconds
 
-# What an encoder is made of; hubs also hold its weights in other forms, often many gigabytes.
+# The files of an encoder; the hub often has many gigabytes of weights in other formats too.
 _FILES = (
     "config.json",
     "model.safetensors",
@@ -38,10 +38,10 @@ class Source:
 
 
 def find_source(name: str | Path, revision: str | None = None) -> Source:
-    """Return where the model `name` (folder or hub id) is, a hub's branch or tag as its commit.
+    """Return the source of the model `name` (folder or hub id), with a branch or tag as a commit.
 
-    transformers would ask the hub for file after file, each with five retries. Without a network
-    a model that was fetched before is taken from the cache. Raises InputError when there is none.
+    This is one request; transformers would ask for every file, with five retries each. Without a
+    network it takes a model from the cache. Raises InputError if the cache has none.
     """
     revision = revision or "main"
     if isinstance(name, Path) or Path(name).is_dir():
@@ -51,11 +51,11 @@ def find_source(name: str | Path, revision: str | None = None) -> Source:
         return Source(name, commit or revision, local_files_only=False, commit=commit)
     except HfHubHTTPError as error:
         raise InputError(
-            f"encoder: the hub does not give out {name} at {revision}: {_first_line(error)}",
+            f"encoder: the hub refuses {name} at {revision}: {_first_line(error)}",
             "Check encoder and encoder_revision; a gated model needs `hf auth login`.",
         ) from error
     except Exception as error:
-        # The hub's client has changed its HTTP library, and with it its errors, more than once.
+        # The hub's client has changed its HTTP library, and its errors, more than once.
         cached = try_to_load_from_cache(name, "config.json", revision=revision)
         if isinstance(cached, str):
             commit = Path(cached).parent.name  # …/models--org--name/snapshots/COMMIT/config.json
@@ -69,9 +69,9 @@ def find_source(name: str | Path, revision: str | None = None) -> Source:
 
 
 def fetch(source: Source) -> Path:
-    """Return the folder with the files of the encoder `source`, fetched unless they are there.
+    """Return the folder with the files of the encoder `source`; download them if needed.
 
-    Raises InputError when the hub does not give them out.
+    Raises InputError if the download fails.
     """
     if Path(source.name).is_dir():
         return Path(source.name)
@@ -84,7 +84,7 @@ def fetch(source: Source) -> Path:
                 allow_patterns=_FILES,
             )
         )
-    except Exception as error:  # for the same reason as above
+    except Exception as error:  # see find_source
         raise InputError(
             f"encoder: {source.name} cannot be fetched: {_first_line(error)}",
             "Try again when the hub can be reached, or name a folder.",

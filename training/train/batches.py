@@ -1,4 +1,4 @@
-"""Sentences to batches: what a row holds, which ones stand together, how they are padded."""
+"""Sentences to batches: the rows of a data set, their order and their padding."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -9,15 +9,16 @@ from datasets import Dataset
 from numpy.typing import NDArray
 from torch import Tensor
 
-from serving.onnx_model import FloatArray, TokenIds
+from serving.onnx_model import TokenIds
+from training.arrays import Float32Array
 from training.config import TrainConfig
 from training.labelled.reading import LabelledSentence
 
-# Batches in which sentences of like length are brought together before they are shuffled.
+# Sentences are sorted by length within pools of this many batches.
 _POOL = 50
 
 NO_LABEL = -100
-"""Stands for the label of a sentence that only teachers have labelled."""
+"""The label of a sentence that only teachers have labelled."""
 
 
 def to_examples(
@@ -25,17 +26,18 @@ def to_examples(
     tokens: Sequence[TokenIds],
     config: TrainConfig,
     names: Sequence[str],
-    teacher: FloatArray | None = None,
+    teacher: Float32Array | None = None,
 ) -> Dataset:
-    """Return one row a sentence: its ids, their number, its label's number, its loss's weight.
+    """Return one row per sentence: token ids, length, label number and loss weight.
 
-    `teacher` has what teachers say (rows, labels). Sentences that they alone have labelled are
-    its last rows, and those of `tokens`: each weighs what its labels are expected to.
+    `teacher`: teacher probabilities (rows, labels). Unlabelled sentences come last, in `tokens`
+    too; their loss weight is the expected class weight under the teacher.
     """
     labels = [names.index(sentence.label) for sentence in sentences]
     counts = np.bincount(labels, minlength=len(names))
-    # Rarer labels weigh more: count^-power, scaled so that the mean over all sentences is 1.
-    by_label = np.maximum(counts, 1) ** -config.optimisation.class_weight_power
+    # Rare labels weigh more: 1 / sqrt(count), scaled so that the mean over the sentences is 1.
+    # Between equal sentences and equal labels; every shipped model was trained with it.
+    by_label = np.maximum(counts, 1) ** -0.5
     by_label *= len(labels) / (by_label * counts).sum()
     sure = np.where([s.sure for s in sentences], 1.0, config.data.unsure_weight)
     weights = by_label[labels] * sure
@@ -62,7 +64,7 @@ class Collator:
     def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
         """Return ids and mask (batch, tokens), labels and weights (batch,).
 
-        With teachers also what they say (batch, labels) and its share of the loss (batch,).
+        With teachers also their probabilities (batch, labels) and share of the loss (batch,).
         """
         width = max(len(item["input_ids"]) for item in examples)
         ids = torch.full((len(examples), width), self.padding_id)
@@ -84,11 +86,11 @@ class Collator:
 
 
 class LengthSampler(torch.utils.data.Sampler[int]):
-    """Sentences of like length beside each other, batches in random order.
+    """Batches of sentences of similar length, in random order.
 
     transformers' own grouping leaves fifty batches sorted from long to short, and long sentences
-    have other labels than short ones. The order hangs on seed and epoch alone, so that a run
-    which goes on after a kill sees the sentences that it would have seen.
+    have other labels than short ones. The order depends only on seed and epoch, so a run that
+    resumes sees the sentences that it would have seen.
     """
 
     def __init__(self, lengths: Sequence[int], *, batch_size: int, seed: int) -> None:
@@ -98,7 +100,7 @@ class LengthSampler(torch.utils.data.Sampler[int]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch, counting from 0, whose order the next iteration gives."""
+        """Set the epoch, counted from 0, for the order of the next iteration."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -115,7 +117,7 @@ class LengthSampler(torch.utils.data.Sampler[int]):
                 np.array(sorted(pool, key=self.lengths.__getitem__)), self.batch_size
             )
         ]
-        # A short batch in the middle would shift every later one: it goes last.
+        # A short batch in the middle would shift all later ones, so it comes last.
         batches.sort(key=len, reverse=True)
         full = [batch for batch in batches if len(batch) == self.batch_size]
         for index in random.permutation(len(full)):

@@ -1,11 +1,10 @@
-"""A linear model on TF-IDF: the baseline of every figure, and a teacher that errs differently."""
+"""A linear model on TF-IDF: a baseline, and a teacher that makes other mistakes."""
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_predict
 from sklearn.pipeline import FeatureUnion
@@ -13,6 +12,7 @@ from sklearn.svm import LinearSVC
 
 from serving.classifier import softmax
 from serving.errors import InputError
+from training.arrays import Float32Array, FloatArray
 from training.evaluate.calibration import fit_temperature
 from training.labelled.reading import LabelledSentence, Normalize
 
@@ -22,10 +22,10 @@ _FOLDS = 3
 
 @dataclass(frozen=True, slots=True)
 class LinearModel:
-    """TF-IDF of characters (2 to 5, within words) and words (1 to 2), one linear SVM a label.
+    """A linear SVM per label on TF-IDF of characters (2 to 5, within words) and words (1 to 2).
 
-    `macro_f1` has what each C is worth in cross-validation on the training sentences; `svm` has
-    the best of them. `temperature` turns distances from its planes into probabilities.
+    `macro_f1` is the cross-validated macro-F1 of each C; `svm` has the best one. `temperature`
+    turns distances from the decision boundaries into probabilities.
     """
 
     features: FeatureUnion
@@ -34,7 +34,7 @@ class LinearModel:
     temperature: float
     macro_f1: dict[float, float]
 
-    def probabilities(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def probabilities(self, texts: Sequence[str]) -> Float32Array:
         """Return probabilities (n, labels) of n sentences."""
         vectors = self.features.transform([self.normalize(text) for text in texts])
         distances = _by_label(self.svm.decision_function(vectors))
@@ -42,22 +42,21 @@ class LinearModel:
 
 
 def check_learnable(sentences: Sequence[LabelledSentence]) -> None:
-    """Raise InputError when a label has too few sentences for cross-validation."""
+    """Raise InputError if a label has too few sentences for cross-validation."""
     for label, count in Counter(sentence.label for sentence in sentences).items():
         if count < _FOLDS:
             raise InputError(
                 f"distill.linear: {count} sentences of {label} to learn from",
-                f"It takes {_FOLDS} of each label: add some, or set distill.linear to false.",
+                f"It needs {_FOLDS} of each label: add some, or set distill.linear to false.",
             )
 
 
 def fit_linear(
     sentences: Sequence[LabelledSentence], names: Sequence[str], normalize: Normalize
 ) -> LinearModel:
-    """Fit a model of the labels `names` on sentences that `check_learnable` lets pass.
+    """Fit a model of the labels `names` on sentences that passed `check_learnable`.
 
-    C and the temperature are found by cross-validation: on what it has learned, an SVM is far
-    surer than it has reason to be.
+    C and the temperature come from cross-validation: on its training data an SVM is overconfident.
     """
     features = FeatureUnion(
         [
@@ -84,8 +83,8 @@ def fit_linear(
     )
 
 
-def _by_label(distances: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return distances (n, labels); of two labels scikit-learn gives the second's (n,) alone."""
+def _by_label(distances: FloatArray) -> FloatArray:
+    """Return distances (n, labels); for two labels scikit-learn gives only the second's (n,)."""
     return distances if distances.ndim == 2 else np.stack([-distances, distances], axis=1)
 
 

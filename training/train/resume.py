@@ -1,4 +1,4 @@
-"""An unfinished run on disk: what it is a run of, and the checkpoint that it goes on from."""
+"""An unfinished run on disk: its identity, and the checkpoints that it resumes from."""
 
 import json
 import shutil
@@ -16,12 +16,12 @@ from training.train.optimisation import WeightAverage
 _IDENTITY = "run.json"
 _COMPLETE = "complete"
 RESULT = "result.json"
-"""What a training leaves when it has been through: see `finetune`."""
+"""Written when the training has ended: see `finetune`."""
 
 SOFT_LABELS = "soft_labels.npy"
-"""What teachers have said: see `distill`."""
+"""The teachers' probabilities: see `teachers`."""
 
-# What may change between the parts of one run: it does not touch the weights.
+# These keys do not change the weights, so they may differ when a run resumes.
 _FREE: dict[str, Any] = {
     "output": True,
     "name": True,
@@ -34,19 +34,20 @@ _FREE: dict[str, Any] = {
 
 
 def run_identity(config: TrainConfig, **further: Any) -> dict[str, Any]:
-    """Return all that the weights hang on, by dotted key: configuration and what `further` adds."""
+    """Return everything that the weights depend on, by dotted key: configuration and `further`."""
     return _flat(config.model_dump(mode="json", exclude=_FREE)) | further
 
 
-def claim(folder: Path, identity: dict[str, Any]) -> bool:
-    """Make `folder` the place of the run `identity`; tell whether that run had begun there.
+def reserve(folder: Path, identity: dict[str, Any]) -> bool:
+    """Reserve `folder` for the run `identity`; return True if it resumes a run there.
 
-    Leftovers from which no run can go on are removed. Raises InputError when another unfinished
-    run is there.
+    Leftovers that no run can resume from are removed. Raises InputError if `folder` holds an
+    unfinished run of another identity.
     """
     record = folder / _IDENTITY
-    signs = (SOFT_LABELS, f"*/checkpoint-*/{_COMPLETE}", f"*/{RESULT}")
-    begun = any(any(folder.glob(sign)) for sign in signs)
+    signs = (SOFT_LABELS, f"checkpoint-*/{_COMPLETE}", RESULT)
+    # rglob: an older version had a folder per seed, whose run is not ours to discard.
+    begun = any(any(folder.rglob(sign)) for sign in signs)
     if record.is_file() and begun:
         found = json.loads(record.read_text(encoding="utf-8"))
         known = json.loads(json.dumps(identity))  # as JSON gives it back: lists for tuples
@@ -54,11 +55,11 @@ def claim(folder: Path, identity: dict[str, Any]) -> bool:
             return True
         keys = [key for key in known | found if known.get(key) != found.get(key)]
         if any(key.startswith("distill.") for key in keys):
-            keys = [key for key in keys if key != "distill"]  # what follows from those
+            keys = [key for key in keys if key != "distill"]  # it follows from those
         raise InputError(
             f"{folder}: holds an unfinished run with another {', '.join(keys)}",
-            "Give the command of that run to go on with it, name another folder with --out, "
-            f"or remove {folder} to give it up.",
+            "Repeat the command of that run to resume it, name another folder with --out, "
+            f"or remove {folder} to discard it.",
         )
     shutil.rmtree(folder, ignore_errors=True)
     with atomic_file(record) as path:
@@ -67,26 +68,26 @@ def claim(folder: Path, identity: dict[str, Any]) -> bool:
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """Return the newest whole checkpoint in `folder`: a kill may have cut off the last one."""
+    """Return the newest complete checkpoint in `folder`; a kill may have cut off the last one."""
     whole = [path.parent for path in folder.glob(f"checkpoint-*/{_COMPLETE}")]
     return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
 class Checkpoints(TrainerCallback):
-    """Has a checkpoint written every `every` steps and after every epoch; keeps the newest.
+    """Writes a checkpoint every `every` steps and after every epoch; keeps the newest.
 
-    Not in an epoch's last step: what is written there would miss the evaluation after it.
+    Not at an epoch's last step: that checkpoint would lack the evaluation that follows.
     """
 
     def __init__(self, every: int, average: WeightAverage) -> None:
-        """Save the running mean `average` with each checkpoint."""
+        """Save the running mean `average` with every checkpoint."""
         self._every = every
         self._average = average
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Ask for a checkpoint where one is due."""
+        """Request a checkpoint if one is due."""
         steps_an_epoch = state.max_steps // int(args.num_train_epochs)
         if state.global_step % self._every == 0 and state.global_step % steps_an_epoch:
             control.should_save = True
@@ -98,7 +99,7 @@ class Checkpoints(TrainerCallback):
         control: TrainerControl,
         **_: Any,
     ) -> None:
-        """Ask for a checkpoint, which the Trainer writes after it has evaluated."""
+        """Request a checkpoint, which the Trainer writes after the evaluation."""
         control.should_save = True
 
     def on_save(
@@ -108,7 +109,7 @@ class Checkpoints(TrainerCallback):
         control: TrainerControl,  # noqa: ARG002
         **_: Any,
     ) -> None:
-        """Complete the checkpoint with what the Trainer does not know of; remove older ones."""
+        """Add the running mean to the checkpoint, mark it complete, remove older ones."""
         PartialState().wait_for_everyone()
         if not args.should_save:
             return

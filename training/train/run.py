@@ -1,4 +1,4 @@
-"""`rasd train`: labelled sentences to a bundle, one step after the other."""
+"""The steps of `rasd train`: labelled sentences to a checkpoint and a bundle."""
 
 import shlex
 import shutil
@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,34 +18,36 @@ from serving.atomic import atomic_folder, check_place
 from serving.bundle import MANIFEST
 from serving.errors import InputError
 from serving.labels import LabelScheme
-from serving.onnx_model import FloatArray, TokenIds, load_tokenizer, tokenize
+from serving.onnx_model import TokenIds, load_tokenizer, tokenize
+from serving.provenance import Data, Distilled, Provenance, Side
 from serving.text.normalize import NORMALIZERS
-from training.config import TrainConfig
+from training.arrays import Float32Array
+from training.config import FIXED_SEED, SHIPPED_ENCODER, SHIPPED_ENCODER_ID, TrainConfig
 from training.environment import environment
 from training.export.run import export_bundle
-from training.labelled.reading import fingerprint
+from training.labelled.reading import LabelledSentence, Normalize, fingerprint
 from training.labelled.splits import Sides, read_sides
 from training.model.checkpoint import SETTINGS, CheckpointSettings, model_name, save_checkpoint
 from training.model.classifier import SentenceClassifier, load_encoder
 from training.model.hub import Source, find_source
 from training.train.batches import to_examples
 from training.train.failures import DivergedError, memory_errors_explained
-from training.train.finetune import Examples, fine_tune
-from training.train.resume import SOFT_LABELS, claim, run_identity
+from training.train.finetune import Examples, Trained, fine_tune
+from training.train.resume import SOFT_LABELS, reserve, run_identity
 from training.train.teachers import keep_layers, prepare_lessons
 from training.train.trainer import check_hardware_and_trackers
 
-# Enough to meet every wide channel; more would let rare extremes coarsen the scales.
+# Enough to contain every wide channel; with more, rare extremes would coarsen the scales.
 _SAMPLE = 128
 
 
 def train(config: TrainConfig, out: Path, *, command: Sequence[str]) -> Path:
     """Fine-tune, export and calibrate as `config` says; return the bundle's folder in `out`.
 
-    `out` gets `checkpoint/` (for `rasd export`) and `bundle/`, each whole or not at all; until
-    then `trainer/`, from which the same call goes on after a kill. `command` is what a person
-    typed, kept with the model. Under accelerate's launcher every process calls this, and the
-    first one alone writes.
+    `out` gets `checkpoint/` (for `rasd export`) and `bundle/`, each written atomically. During the
+    training it holds `trainer/`, from which the same call resumes after a kill. `command` is the
+    command line, recorded with the model. Under accelerate's launcher every process calls this
+    function, and only the main one writes.
     """
     process = PartialState(cpu=not torch.cuda.is_available())
     progress = sys.stderr.isatty()
@@ -65,64 +66,64 @@ def train(config: TrainConfig, out: Path, *, command: Sequence[str]) -> Path:
     encoder = load_encoder(source, dropout=config.model.encoder_dropout)
     if config.distill.layers:
         keep_layers(encoder, config.distill.layers)
-    set_seed(config.optimisation.seed)  # for the head
-    model = SentenceClassifier(
-        encoder,
-        labels=len(scheme.names),
-        pooling=config.model.pooling,
-        dropout=config.model.dropout,
-    )
+    set_seed(FIXED_SEED)  # for the head
+    model = SentenceClassifier(encoder, labels=len(scheme.names), dropout=config.model.dropout)
     tokenizer = _load_tokenizer(source)
     lessons = prepare_lessons(config, scheme.names, sides, normalize)
-    provenance = _provenance(config, sides, scheme, command, source)
-    provenance["distill"] = lessons.provenance()
+    data = Data(
+        train=_side(sides.train, scheme, normalize), held_out=_side(sides.dev, scheme, normalize)
+    )
+    distilled = lessons.provenance()
     if process.is_main_process:
         identity = run_identity(
             config,
-            data=provenance["data"],
-            distill=provenance["distill"],
+            data=data.model_dump(),
+            distill=distilled and distilled.model_dump(),
             encoder_commit=source.commit,
             processes=process.num_processes,
         )
-        if claim(work, identity):
-            sys.stderr.write(f"{work}: going on with the unfinished run\n")
+        if reserve(work, identity):
+            sys.stderr.write(f"{work}: resuming the unfinished run\n")
     process.wait_for_everyone()
     learned = [*(sentence.text for sentence in sides.train), *lessons.unlabelled]
-    teacher = lessons.soft_labels(
-        learned, config, scheme.names, work / SOFT_LABELS, progress=progress
-    )
+    teacher = lessons.soft_labels(learned, scheme.names, work / SOFT_LABELS, progress=progress)
     examples = _examples(config, sides, scheme, tokenizer, learned=learned, teacher=teacher)
     try:
         with memory_errors_explained(config):
-            result = fine_tune(model, examples, config, work, progress=progress)
+            trained = fine_tune(model, examples, config, work, progress=progress)
     except DivergedError:
-        # Going on from its checkpoints would diverge again.
+        # A run resumed from its checkpoints would diverge again.
         shutil.rmtree(work, ignore_errors=True)
         raise
     if not process.is_main_process:
         return out / "bundle"
 
-    seen = {"history": result.history, "kept": result.kept, "seeds": result.seeds}
     settings = CheckpointSettings(
         name=config.name,
         scheme=scheme,
         normalizer=config.normalizer,
         max_length=config.max_length,
-        pooling=config.model.pooling,
         dropout=config.model.dropout,
         coverage=config.abstention.coverage,
         min_agreement=config.export.min_agreement,
         max_logit_difference=config.export.max_logit_difference,
-        provenance=provenance | seen | {"environment": environment()},
+        provenance=_provenance(
+            config,
+            data=data,
+            distilled=distilled,
+            trained=trained,
+            command=command,
+            source=source,
+        ),
     )
     with atomic_folder(out / "checkpoint") as folder:
         saved = save_checkpoint(
             folder,
-            result.model,
+            model,
             settings,
             tokenizer=tokenizer,
             held_out=sides.dev,
-            sample=_sample(sides, config.optimisation.seed),
+            sample=_sample(sides),
         )
     checkpoint = replace(saved, folder=out / "checkpoint")
     bundle = export_bundle(checkpoint, sides.dev, out / "bundle")
@@ -131,9 +132,9 @@ def train(config: TrainConfig, out: Path, *, command: Sequence[str]) -> Path:
 
 
 def _check_output(out: Path, work: Path) -> None:
-    """Raise InputError for a folder in which a run would replace what is not its own.
+    """Raise InputError if a run would replace something that is not its own.
 
-    A finished model stands there without `work`; beside it, its run has not come to an end.
+    A model without `work` beside it is finished; with it, its run has not ended.
     """
     signs = {out / "checkpoint": SETTINGS, out / "bundle": MANIFEST}
     for folder, sign in signs.items():
@@ -141,7 +142,7 @@ def _check_output(out: Path, work: Path) -> None:
     if not work.is_dir() and any((folder / sign).is_file() for folder, sign in signs.items()):
         raise InputError(
             f"{out}: holds a model that has been trained already",
-            f"Name another folder with --out, or remove {out} to train it anew.",
+            f"Name another folder with --out, or remove {out} to train again.",
         )
 
 
@@ -152,9 +153,9 @@ def _examples(
     tokenizer: PreTrainedTokenizerBase,
     *,
     learned: Sequence[str],
-    teacher: FloatArray | None,
+    teacher: Float32Array | None,
 ) -> Examples:
-    """Tokenise what is `learned` and what is held out with the tokenizer that serving uses."""
+    """Tokenise the texts to learn and the held-out sentences as serving does."""
     normalize = NORMALIZERS[config.normalizer].apply
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save_pretrained(folder)
@@ -171,9 +172,9 @@ def _examples(
     )
 
 
-def _sample(sides: Sides, seed: int) -> list[str]:
-    """Draw the training sentences on which int8 finds its scales."""
-    order = np.random.default_rng(seed).permutation(len(sides.train))
+def _sample(sides: Sides) -> list[str]:
+    """Draw the training sentences on which int8 scales are calibrated."""
+    order = np.random.default_rng(FIXED_SEED).permutation(len(sides.train))
     return [sides.train[index].text for index in order[:_SAMPLE]]
 
 
@@ -183,51 +184,50 @@ def _load_tokenizer(source: Source) -> PreTrainedTokenizerBase:
     )
     if not tokenizer.is_fast:
         raise InputError(
-            f"encoder: {source.name} has a tokenizer that only Python can run",
+            f"encoder: {source.name} has only a slow (Python) tokenizer",
             "Use an encoder with a tokenizer.json.",
         )
     return tokenizer
 
 
+def _side(sentences: Sequence[LabelledSentence], scheme: LabelScheme, normalize: Normalize) -> Side:
+    return Side(
+        sentences=len(sentences),
+        labels={name: sum(s.label == name for s in sentences) for name in scheme.names},
+        fingerprint=fingerprint(sentences, normalize),
+    )
+
+
 def _provenance(
     config: TrainConfig,
-    sides: Sides,
-    scheme: LabelScheme,
+    *,
+    data: Data,
+    distilled: Distilled | None,
+    trained: Trained,
     command: Sequence[str],
     source: Source,
-) -> dict[str, Any]:
-    """Return what it takes to make this model again.
-
-    Files go without their folders, which are one machine's.
-    """
-    normalize = NORMALIZERS[config.normalizer].apply
+) -> Provenance:
+    """Return the record of a run; files lose their folders, which exist on one machine only."""
     settings = config.model_dump(mode="json", exclude={"output", "labels"})
-    settings["encoder"] = _encoder_name(config)
+    settings["encoder"] = _encoder_name(config.encoder)
     for side in ("train", "dev"):
         settings["data"][side] = [path.name for path in getattr(config.data, side)]
-    return {
-        "command": shlex.join(command),
-        "config": settings,
-        "encoder_commit": source.commit,
-        "data": {
-            side: {
-                "sentences": len(sentences),
-                "labels": {n: sum(s.label == n for s in sentences) for n in scheme.names},
-                "fingerprint": fingerprint(sentences, normalize),
-            }
-            for side, sentences in (("train", sides.train), ("held_out", sides.dev))
-        },
-    }
+    return Provenance(
+        command=shlex.join(command),
+        config=settings,
+        encoder_commit=source.commit,
+        data=data,
+        distill=distilled,
+        history=trained.history,
+        kept=trained.kept,
+        environment=environment(),
+    )
 
 
-def _encoder_name(config: TrainConfig) -> str:
-    """Return the hub id of the encoder or of what its folder stands for, else the model's name.
-
-    A folder that is no model of ours goes by the folder's name.
-    """
-    if isinstance(config.encoder, str):
-        return config.encoder
-    if config.encoder_if_absent is not None:
-        return config.encoder_if_absent
-    trained = (config.encoder / SETTINGS).is_file()
-    return model_name(config.encoder) if trained else config.encoder.name
+def _encoder_name(encoder: Path | str) -> str:
+    """Return the encoder's hub id, our model's name with its digest, or the folder's name."""
+    if isinstance(encoder, str):
+        return encoder
+    if encoder.resolve() == SHIPPED_ENCODER.resolve():
+        return SHIPPED_ENCODER_ID
+    return model_name(encoder) if (encoder / SETTINGS).is_file() else encoder.name

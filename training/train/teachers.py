@@ -1,7 +1,8 @@
-"""What other models say of sentences: the soft labels that a student learns from.
+"""Knowledge distillation: the teachers, their soft labels, and the text that they label.
 
-Hinton, Vinyals and Dean 2015, "Distilling the knowledge in a neural network". The teachers read
-text, so a student may have other word pieces and another normaliser than they.
+Hinton, Vinyals and Dean 2015, "Distilling the knowledge in a neural network". Teachers read text,
+so their tokenizer and normaliser may differ from the student's. The soft labels have temperature 1,
+as for every shipped model.
 """
 
 import hashlib
@@ -9,12 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from accelerate import PartialState
-from numpy.typing import NDArray
 from torch import nn
 from transformers import PreTrainedModel
 
@@ -26,29 +25,30 @@ from serving.files.documents import DocumentStream, ReadOptions
 from serving.files.sources import find_sources
 from serving.onnx_model import load_tokenizer, tokenize
 from serving.progress import SentenceProgress
+from serving.provenance import Distilled, Unlabelled
 from serving.records import Prediction
 from serving.text.normalize import NORMALIZERS
 from serving.text.sentences import split_sentences
-from training.config import TrainConfig
+from training.arrays import Float32Array
+from training.config import FIXED_SEED, TrainConfig
 from training.labelled.reading import LabelledSentence, Normalize
 from training.labelled.splits import Sides, leak_key
 from training.model.checkpoint import SETTINGS, load_checkpoint, model_name
 from training.train.linear import check_learnable, fit_linear
 from training.train.trainer import use_bf16
 
-Probabilities = NDArray[np.float32]
-Answer = Callable[[Sequence[str]], Probabilities]
+Answer = Callable[[Sequence[str]], Float32Array]
 
-# Sentences that a teacher is asked at a time: enough to sort them by length.
+# Sentences per call of a teacher: enough to sort them by length.
 _CHUNK = 1024
 _BATCH = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Teacher:
-    """A model to learn from: its name with the beginning of its digest, and what it answers.
+    """A model to learn from: its name with the beginning of its digest, its labels, its answers.
 
-    `answer` gives probabilities (n, labels) of n sentences, in the order of its `labels`.
+    `answer` maps n texts to probabilities (n, labels), in the order of its `labels`.
     """
 
     model: str
@@ -58,47 +58,42 @@ class Teacher:
 
 @dataclass(frozen=True, slots=True)
 class Lessons:
-    """Whom a student learns from, and the sentences that have no label but theirs.
-
-    Both are empty for a student of labelled sentences alone.
-    """
+    """The teachers and the sentences that only they label; both empty without distillation."""
 
     teachers: list[Teacher]
     unlabelled: list[str]
 
-    def provenance(self) -> dict[str, Any] | None:
-        """Return what it takes to know whether another student has learned from the same."""
+    def provenance(self) -> Distilled | None:
+        """Return the teachers and the unlabelled text as the bundle records them."""
         if not self.teachers:
             return None
         digest = hashlib.sha256("\n".join(sorted(self.unlabelled)).encode()).hexdigest()
-        return {
-            "teachers": [teacher.model for teacher in self.teachers],
-            "unlabelled": {"sentences": len(self.unlabelled), "fingerprint": digest},
-        }
+        return Distilled(
+            teachers=tuple(teacher.model for teacher in self.teachers),
+            unlabelled=Unlabelled(sentences=len(self.unlabelled), fingerprint=digest),
+        )
 
     def soft_labels(
         self,
         texts: Sequence[str],
-        config: TrainConfig,
         names: Sequence[str],
         stored: Path,
         *,
         progress: bool,
-    ) -> Probabilities | None:
-        """Return what the teachers say of `texts` (n, labels), None without teachers.
+    ) -> Float32Array | None:
+        """Return the teachers' probabilities of `texts` (n, labels), None without teachers.
 
-        What the file `stored` holds is not asked again; of several processes one asks.
+        They are kept in the file `stored`; of several processes only one computes them.
         """
         if not self.teachers:
             return None
         process = PartialState()
         if process.is_main_process and not stored.is_file():
-            heat = config.distill.temperature
-            soft = ask(self.teachers, texts, names, temperature=heat, progress=progress)
+            soft = ask(self.teachers, texts, names, progress=progress)
             with atomic_file(stored) as temporary, temporary.open("wb") as stream:
                 np.save(stream, soft)
         process.wait_for_everyone()
-        answers: Probabilities = np.load(stored)
+        answers: Float32Array = np.load(stored)
         return answers
 
 
@@ -107,14 +102,14 @@ def prepare_lessons(
 ) -> Lessons:
     """Load the teachers and read the unlabelled files that `config` names.
 
-    Raises InputError for what is no model, a teacher of other labels, or files without text.
+    Raises InputError for a folder without a model, other labels, or files without text.
     """
     teachers = [load_teacher(folder) for folder in config.distill.teachers]
     for teacher in teachers:
         if set(teacher.labels) != set(names):
             raise InputError(
                 f"distill.teachers: {teacher.model} knows {', '.join(teacher.labels)}; "
-                f"the student is to learn {', '.join(names)}",
+                f"the student learns {', '.join(names)}",
                 "Teacher and student need the same labels.",
             )
     if config.distill.linear:
@@ -123,7 +118,7 @@ def prepare_lessons(
 
 
 def load_teacher(folder: Path) -> Teacher:
-    """Load a bundle, whose probabilities are calibrated, or a checkpoint, whose are not.
+    """Load a bundle (its probabilities are calibrated) or a checkpoint (they are not).
 
     Raises InputError if `folder` is neither.
     """
@@ -133,11 +128,10 @@ def load_teacher(folder: Path) -> Teacher:
         return _checkpoint_teacher(folder)
     within = folder / "bundle"
     raise InputError(
-        f"distill.teachers: {folder} is no model",
+        f"distill.teachers: {folder} is not a model",
         f"Did you mean {within}?"
         if within.is_dir()
-        else "Name folders `bundle` or `checkpoint` that `rasd train` has left, "
-        "or serving/models/default.",
+        else "Name `bundle` or `checkpoint` folders of `rasd train`, or serving/models/default.",
     )
 
 
@@ -146,14 +140,9 @@ def ask(
     texts: Sequence[str],
     names: Sequence[str],
     *,
-    temperature: float,
     progress: bool,
-) -> Probabilities:
-    """Return the teachers' mean probabilities (n, labels), softened, in the order of `names`.
-
-    Softened: to the power of 1 / `temperature` and scaled to a sum of 1, which is what dividing
-    the logits by it does.
-    """
+) -> Float32Array:
+    """Return the teachers' mean probabilities (n, labels) in the order of `names`."""
     total = np.zeros((len(texts), len(names)), np.float64)
     with SentenceProgress(len(texts) * len(teachers), visible=progress) as bar:
         done = 0
@@ -164,8 +153,7 @@ def ask(
                 total[start : start + _CHUNK] += teacher.answer(chunk)[:, order]
                 done += len(chunk)
                 bar.update(len(chunk), done)
-    softened = (total / len(teachers)) ** (1 / temperature)
-    answers: Probabilities = (softened / softened.sum(axis=1, keepdims=True)).astype(np.float32)
+    answers: Float32Array = (total / total.sum(axis=1, keepdims=True)).astype(np.float32)
     return answers
 
 
@@ -194,16 +182,14 @@ def read_unlabelled(
         )
     if config.distill.limit is None:
         return list(found.values())
-    seed = config.optimisation.seed
-    drawn = sorted(found, key=lambda key: hashlib.sha256(f"{seed}\n{key}".encode()).digest())
+    drawn = sorted(found, key=lambda key: hashlib.sha256(f"{FIXED_SEED}\n{key}".encode()).digest())
     return [found[key] for key in drawn[: config.distill.limit]]
 
 
 def keep_layers(encoder: PreTrainedModel, layers: Sequence[int]) -> None:
-    """Leave the encoder only the layers of these numbers, counted from 0 at the bottom.
+    """Keep only these layers of the encoder, counted from 0 at the bottom.
 
-    Raises InputError for a number that it does not have, and for an encoder that does not keep
-    its layers in one list.
+    Raises InputError for a layer that it does not have, or if its layers are not in one list.
     """
     depth = int(encoder.config.num_hidden_layers)
     wrong = [number for number in layers if number >= depth]
@@ -220,14 +206,14 @@ def keep_layers(encoder: PreTrainedModel, layers: Sequence[int]) -> None:
                 return
     raise InputError(
         f"distill.layers: {type(encoder).__name__} does not keep its layers in one list",
-        "Leave distill.layers out, or take another encoder.",
+        "Leave out distill.layers, or use another encoder.",
     )
 
 
 def _linear_teacher(
     sentences: Sequence[LabelledSentence], names: Sequence[str], normalize: Normalize
 ) -> Teacher:
-    """Return the linear model of the same sentences, fitted when it is first asked."""
+    """Return the linear model of the same sentences; it is fitted on first use."""
     check_learnable(sentences)
     fitted = cache(lambda: fit_linear(sentences, names, normalize))
     return Teacher("linear", tuple(names), lambda texts: fitted().probabilities(texts))
@@ -237,8 +223,8 @@ def _bundle_teacher(folder: Path) -> Teacher:
     classifier = Classifier.load(folder)
     names = classifier.bundle.scheme.names
 
-    def answer(texts: Sequence[str]) -> Probabilities:
-        # Of a text that its own normaliser leaves nothing of, a teacher knows nothing.
+    def answer(texts: Sequence[str]) -> Float32Array:
+        # Its own normaliser can leave nothing of a text: then all labels are equally probable.
         nothing = [1 / len(names)] * len(names)
         return np.array(
             [
@@ -261,7 +247,7 @@ def _checkpoint_teacher(folder: Path) -> Teacher:
     padding = int(model.encoder.config.pad_token_id)
     half_precision = torch.autocast(device.type, torch.bfloat16, enabled=use_bf16("auto"))
 
-    def answer(texts: Sequence[str]) -> Probabilities:
+    def answer(texts: Sequence[str]) -> Float32Array:
         ids = [item.ids for item in tokenize(tokenizer, [normalize(text) for text in texts])]
         result = np.empty((len(ids), len(settings.scheme.names)), np.float32)
         model.to(device)

@@ -1,4 +1,4 @@
-"""transformers' Trainer as this project uses it: loss, learning rates, order, precision, bars."""
+"""transformers' Trainer with our loss, optimiser, order of batches, precision and progress."""
 
 import math
 import sys
@@ -35,15 +35,18 @@ from training.train.batches import NO_LABEL, LengthSampler
 from training.train.failures import diverged
 from training.train.optimisation import parameter_groups
 
+# The norm to which gradients are clipped; every shipped model was trained with it.
+_MAX_GRADIENT_NORM = 1.0
 
-def check_hardware_and_trackers(step: OptimisationConfig) -> None:
-    """Raise InputError for a precision that this machine lacks or a tracker that is not there."""
-    if step.precision == "fp16" and not torch.cuda.is_available():
+
+def check_hardware_and_trackers(settings: OptimisationConfig) -> None:
+    """Raise InputError for a precision that this machine lacks or a tracker not installed."""
+    if settings.precision == "fp16" and not torch.cuda.is_available():
         raise InputError(
             "optimisation.precision is 'fp16', but PyTorch sees no GPU",
             "It must be auto, bf16 or fp32 here.",
         )
-    for name in step.report_to:
+    for name in settings.report_to:
         try:
             get_reporting_integration_callbacks([name])
         except ValueError as error:
@@ -58,44 +61,42 @@ def check_hardware_and_trackers(step: OptimisationConfig) -> None:
 
 
 def say(line: str) -> None:
-    """Write a line on stderr, above the bars if there are any; of several processes one speaks."""
+    """Write a line to stderr, above any progress bar; only the main process writes."""
     if PartialState().is_main_process:
         tqdm.write(line, file=sys.stderr)
 
 
-def training_arguments(
-    config: TrainConfig, seed: int, folder: Path, *, progress: bool
-) -> TrainingArguments:
-    """Return the Trainer's settings; `folder` takes its checkpoints."""
-    step = config.optimisation
+def training_arguments(config: TrainConfig, folder: Path, *, progress: bool) -> TrainingArguments:
+    """Return the Trainer's settings; it writes its checkpoints to `folder`."""
+    settings = config.optimisation
     return TrainingArguments(
         output_dir=str(folder),
-        run_name=f"{config.name}-{folder.name}",
-        num_train_epochs=step.epochs,
-        per_device_train_batch_size=step.batch_size,
-        per_device_eval_batch_size=step.batch_size,
-        gradient_accumulation_steps=step.gradient_accumulation,
-        learning_rate=step.learning_rate,
-        warmup_steps=step.warmup_ratio,
-        max_grad_norm=step.max_grad_norm,
-        bf16=use_bf16(step.precision),
-        fp16=step.precision == "fp16",
-        seed=seed,
+        run_name=config.name,
+        num_train_epochs=settings.epochs,
+        per_device_train_batch_size=settings.batch_size,
+        per_device_eval_batch_size=settings.batch_size,
+        gradient_accumulation_steps=settings.gradient_accumulation,
+        learning_rate=settings.learning_rate,
+        warmup_steps=settings.warmup_ratio,
+        max_grad_norm=_MAX_GRADIENT_NORM,
+        bf16=use_bf16(settings.precision),
+        fp16=settings.precision == "fp16",
+        seed=settings.seed,
         eval_strategy="epoch",
-        save_strategy="no",  # `resume.Checkpoints` says when
+        save_strategy="no",  # `resume.Checkpoints` decides
         label_names=["labels"],
         remove_unused_columns=False,
         logging_steps=10,
-        logging_nan_inf_filter=False,  # it would hide a loss that has run away
+        logging_nan_inf_filter=False,  # it would hide a loss that diverges
         disable_tqdm=not progress,
-        report_to=list(step.report_to) or "none",
+        report_to=list(settings.report_to) or "none",
         use_cpu=not torch.cuda.is_available(),
         dataloader_pin_memory=torch.cuda.is_available(),
     )
 
 
 class SentenceTrainer(Trainer):
-    """The Trainer with weighted sentences, layer-wise learning rates and batches by length."""
+    """The Trainer with sentence weights, our optimiser groups and batches by length."""
 
     def __init__(
         self,
@@ -118,10 +119,9 @@ class SentenceTrainer(Trainer):
         self.remove_callback(ProgressCallback if progress else PrinterCallback)
         self.add_callback(_Bar if progress else _Lines)
         for tracker in self.callback_handler.callbacks:
-            # Its own choice lies among the checkpoints, which go when the run is done.
+            # Its default is beside the checkpoints, which are removed when the run is done.
             if isinstance(tracker, TensorBoardCallback) and tracker.logging_dir is None:
-                seed, run = Path(arguments.output_dir).name, Path(arguments.output_dir).parents[1]
-                tracker.logging_dir = str(run / "logs" / seed)
+                tracker.logging_dir = str(Path(arguments.output_dir).parent / "logs")
         self.sampler = LengthSampler(
             list(self.train_dataset["length"]),
             batch_size=arguments.train_batch_size,
@@ -136,29 +136,24 @@ class SentenceTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,  # noqa: ARG002
     ) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
-        """Return the mean of the sentences' weighted cross-entropies.
+        """Return the weighted mean cross-entropy of a batch.
 
-        A sentence's is that with its label and that with its teachers' answer, each by its share;
-        the latter times the square of the temperature, so that a share means the same at each
-        (Hinton et al. 2015, section 2).
+        The target of a sentence is a mixture of its label and the teachers' probabilities.
         """
         logits = model(inputs["input_ids"], inputs["attention_mask"]).float()
+        # Without label smoothing: it brings logits closer together, so int8 changes more labels.
         losses = functional.cross_entropy(
-            logits,
-            inputs["labels"],
-            reduction="none",
-            label_smoothing=self.config.optimisation.label_smoothing,
-            ignore_index=NO_LABEL,
+            logits, inputs["labels"], reduction="none", ignore_index=NO_LABEL
         )
         if "teacher" in inputs:
-            heat, share = self.config.distill.temperature, inputs["teacher_share"]
-            soft = functional.cross_entropy(logits / heat, inputs["teacher"], reduction="none")
-            losses = (1 - share) * losses + share * heat**2 * soft
+            share = inputs["teacher_share"]
+            soft = functional.cross_entropy(logits, inputs["teacher"], reduction="none")
+            losses = (1 - share) * losses + share * soft
         loss = (losses * inputs["weights"]).mean()
         return (loss, {"logits": logits}) if return_outputs else loss
 
     def training_step(self, *arguments: Any, **options: Any) -> Tensor:
-        """Compute one batch's gradients and loss; raise DivergedError if it is no number."""
+        """Compute a batch's gradients and loss; raise DivergedError if the loss is not finite."""
         loss: Tensor = super().training_step(*arguments, **options)
         if not math.isfinite(loss.item()):
             where = f"the loss is {loss.item()} at step {self.state.global_step + 1:,}"
@@ -182,7 +177,7 @@ class SentenceTrainer(Trainer):
     def _selection_metrics(self, outcome: EvalPrediction) -> dict[str, float]:
         logits = np.asarray(outcome.predictions)
         if not np.isfinite(logits).all():
-            raise diverged("a held-out sentence has a logit that is no number", self.config)
+            raise diverged("a held-out sentence has a logit that is not finite", self.config)
         predicted = logits.argmax(axis=1)
         return {
             "macro_f1": float(f1_score(outcome.label_ids, predicted, average="macro")),
@@ -191,7 +186,7 @@ class SentenceTrainer(Trainer):
 
 
 def use_bf16(precision: str) -> bool:
-    """Return whether to compute in bfloat16: where it is asked for, or where hardware has it."""
+    """Return whether to compute in bfloat16: if set, or with `auto` if the hardware has it."""
     if precision != "auto":
         return precision == "bf16"
     if torch.cuda.is_available():
@@ -202,8 +197,7 @@ def use_bf16(precision: str) -> bool:
 class _Order(TrainerCallback):
     """Tells the sampler which epoch begins.
 
-    accelerate does so too, but not through both its wrappers for several processes and for a run
-    that goes on in the middle of an epoch.
+    accelerate does so too, but not with several processes when a run resumes inside an epoch.
     """
 
     def __init__(self, sampler: LengthSampler) -> None:
@@ -220,7 +214,7 @@ class _Order(TrainerCallback):
 
 
 class _Lines(TrainerCallback):
-    """A line on stderr for every tenth of the way and for every evaluation."""
+    """A line on stderr for every tenth of the steps and for every evaluation."""
 
     def on_step_end(
         self,
@@ -247,7 +241,7 @@ class _Lines(TrainerCallback):
 
 
 class _Bar(ProgressCallback, _Lines):
-    """The Trainer's bar with our lines in place of its dictionaries."""
+    """The Trainer's progress bar, with our lines instead of its dictionaries."""
 
     def on_log(self, *_: Any, **__: Any) -> None:
         pass

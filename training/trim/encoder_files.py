@@ -1,4 +1,4 @@
-"""The files of an encoder, read and checked, and written again with fewer word pieces."""
+"""The files of an encoder: read, checked, and written with fewer tokens."""
 
 import json
 import shutil
@@ -10,6 +10,7 @@ from typing import Any
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 
 from serving.errors import InputError
+from training.config import is_folder
 from training.model.hub import fetch, find_source
 from training.trim.vocabulary import Vocabulary
 from training.trim.weights import Weights, find_weights
@@ -28,7 +29,7 @@ class EncoderFiles:
 
     @classmethod
     def read(cls, folder: Path, name: str) -> "EncoderFiles":
-        """Read all but the weights; raise InputError for what is missing or does not fit."""
+        """Read all but the weights; raise InputError for missing or inconsistent files."""
         for file in ("config.json", "tokenizer.json"):
             if not (folder / file).is_file():
                 raise InputError(
@@ -45,19 +46,19 @@ class EncoderFiles:
             ) from error
         if config.is_encoder_decoder:
             raise InputError(
-                f"encoder: {folder} is a model with encoder and decoder ({config.model_type})",
+                f"encoder: {folder} is an encoder-decoder model ({config.model_type})",
                 "Name an encoder such as BERT, XLM-R or AraBERT.",
             )
-        # What rasd train uses is the tokenizer that transformers makes of the file.
+        # As in rasd train: the tokenizer that transformers makes of the file.
         vocabulary = Vocabulary(tokenizer.backend_tokenizer.to_str(), folder / "tokenizer.json")
         weights = find_weights(folder, config, pieces=max(vocabulary.pieces) + 1)
         raw = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         return cls(name, folder, raw, tokenizer, vocabulary, weights)
 
     def essential(self) -> set[int]:
-        """Return the ids that stay whatever the text is: the vocabulary's, and the config's.
+        """Return the ids to keep for any text: the vocabulary's, and those in config.json.
 
-        Raises InputError for an id in config.json that is no piece's.
+        Raises InputError for an id in config.json that the vocabulary lacks.
         """
         named: set[int] = set()
         for key in self._token_ids():
@@ -65,13 +66,13 @@ class EncoderFiles:
             named.update(value if isinstance(value, list) else [value])
             if unknown := named - set(self.vocabulary.pieces):
                 raise InputError(
-                    f"{self.folder / 'config.json'}: {key} is {unknown.pop()}, which is no piece's",
-                    "Set it to null or to the id of a piece of tokenizer.json.",
+                    f"{self.folder / 'config.json'}: {key} is {unknown.pop()}, not a token's id",
+                    "Set it to null or to the id of a token in tokenizer.json.",
                 )
         return self.vocabulary.essential() | named
 
     def save_cut(self, kept: Sequence[int], target: Path) -> None:
-        """Write config, tokenizer, weights and licence with the pieces `kept` alone."""
+        """Write config, tokenizer, weights and licence with only the tokens `kept`."""
         new = {old: number for number, old in enumerate(kept)}
         config = self.config | {"vocab_size": len(kept)}
         for key in self._token_ids():
@@ -82,7 +83,7 @@ class EncoderFiles:
         self.tokenizer.save_pretrained(target)
         self.vocabulary.save_cut(kept, target / "tokenizer.json")
         self.weights.save_cut(kept, target / "model.safetensors")
-        # safetensors makes files that only their owner can read
+        # safetensors writes files that only their owner can read
         shutil.copymode(target / "config.json", target / "model.safetensors")
         for path in self.folder.iterdir():
             if path.name.startswith(("LICENSE", "NOTICE")) and path.is_file():
@@ -94,7 +95,7 @@ class EncoderFiles:
         return sum(file.stat().st_size for file in files) / 1e6
 
     def _token_ids(self) -> list[str]:
-        """Return the keys of config.json that hold the id of a piece, or a list of ids."""
+        """Return the keys of config.json that hold the id of a token, or a list of ids."""
         return [
             key
             for key, value in self.config.items()
@@ -103,8 +104,8 @@ class EncoderFiles:
 
 
 def load_encoder_files(encoder: str) -> EncoderFiles:
-    """Read the encoder that `encoder`, a folder or a hub id, names; raise InputError if none is."""
-    if encoder.startswith((".", "/", "~")) or encoder.count("/") > 1 or Path(encoder).is_dir():
+    """Read the encoder of a folder or hub id; raise InputError if there is none."""
+    if is_folder(encoder):
         folder = Path(encoder).expanduser()
         if not folder.is_dir():
             raise InputError(

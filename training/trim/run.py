@@ -1,4 +1,4 @@
-"""`rasd trim`: an encoder without the word pieces that one's own text never uses."""
+"""The steps of `rasd trim`: read the text, remove unused tokens, check the result."""
 
 import json
 import sys
@@ -23,21 +23,21 @@ from training.model.classifier import load_encoder
 from training.trim.encoder_files import EncoderFiles, load_encoder_files
 from training.trim.vocabulary import Vocabulary
 
-_BATCH = 512  # lines that are tokenised together
-_SAMPLE = 64  # lines that go through both encoders
+_BATCH = 512  # lines tokenised together
+_SAMPLE = 64  # lines compared in both encoders
 _SAMPLE_TOKENS = 128
-# The same products of the same numbers are usually the same to the last bit, but nobody says so.
+# The same products are usually equal to the last bit, but that is not guaranteed.
 _NOISE = 1e-5
 
 
 def trim(
     encoder: str, files: Sequence[str], out: Path, *, normalizer: str, text_field: str
 ) -> None:
-    """Write `encoder` (a folder or hub id) without the pieces that `files` do not use to `out`.
+    """Write `encoder` (a folder or hub id) to `out` without the tokens that `files` do not use.
 
-    Every line or record is one text, cleaned by `normalizer` as training will. The result is
-    written only when each of them has the same tokens as before and a sample has the same outputs;
-    otherwise raises RasdError. Raises InputError for bad input.
+    Every line or record is one text, normalised by `normalizer` as in training. Raises RasdError,
+    and writes nothing, unless all have the same tokens as before and a sample the same outputs.
+    Raises InputError for bad input.
     """
     check_place(out)
     text = _Text(find_sources(files), normalizer, text_field)
@@ -60,7 +60,7 @@ def trim(
 
 @dataclass(slots=True)
 class _Usage:
-    """What a text uses of a vocabulary; `sample` has a line of every number of tokens."""
+    """The tokens that a text uses; `sample` has one line for every number of tokens."""
 
     pieces: set[int] = field(default_factory=set)
     lines: int = 0
@@ -70,7 +70,7 @@ class _Usage:
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """Files that are read as often as needed, a batch of normalised lines at a time."""
+    """Files that can be read several times, in batches of normalised lines."""
 
     sources: Sequence[Source]
     normalizer: str
@@ -79,7 +79,7 @@ class _Text:
     def __post_init__(self) -> None:
         if any(source.path is None for source in self.sources):
             raise InputError(
-                "standard input: can be read only once, and the proof reads the text again",
+                "standard input: can be read only once, but the text is read twice",
                 "Write it to a file, which may be .txt.gz or .txt.xz.",
             )
 
@@ -96,28 +96,28 @@ class _Text:
         if not usage.lines:
             raise InputError(
                 f"{', '.join(map(str, self.sources))}: no text",
-                "Name files with the text that the encoder is for.",
+                "Name files with text of the kind that you will classify.",
             )
         return usage
 
     def prove(self, before: Vocabulary, after: Vocabulary, kept: Sequence[int]) -> None:
-        """Read all text again; raise RasdError at the first line whose tokens have changed."""
+        """Read all text again; raise RasdError at the first line with other tokens than before."""
         if [before.pieces[old] for old in kept] != [after.pieces[new] for new in range(len(kept))]:
-            raise RasdError("the word pieces kept are in disorder; nothing was written")
-        with closing(self._batches()) as batches:  # so that the bar is gone before the error
+            raise RasdError("the order of the remaining tokens changed; nothing was written")
+        with closing(self._batches()) as batches:  # removes the bar before an error
             for names, texts in batches:
                 old = before.tokenizer.encode_batch_fast(texts)
                 new = after.tokenizer.encode_batch_fast(texts)
                 for name, one, other in zip(names, old, new, strict=True):
                     if one.ids != [kept[number] for number in other.ids]:
                         raise RasdError(
-                            f"{name}: the trimmed tokenizer reads this line otherwise "
+                            f"{name}: the trimmed tokenizer splits this line differently "
                             f"({' '.join(one.tokens)} became {' '.join(other.tokens)}); "
                             "nothing was written"
                         )
 
     def _batches(self) -> Generator[tuple[list[str], list[str]]]:
-        """Yield the names and the normalised texts of lines that have any."""
+        """Yield the names and the normalised texts of lines that are not empty."""
         normalize = NORMALIZERS[self.normalizer].apply
         documents = DocumentStream(self.sources, ReadOptions("sentence", self.text_field))
         with SentenceProgress(documents.size, visible=sys.stderr.isatty()) as progress:
@@ -130,7 +130,7 @@ class _Text:
 
 
 def _prove_outputs(before: EncoderFiles, after: EncoderFiles, texts: Sequence[str]) -> str:
-    """Run lines of many lengths through both encoders and say how far apart their outputs are."""
+    """Compare the outputs of both encoders on lines of many lengths; return the result in words."""
     texts = sorted(texts, key=len)
     step = max(1.0, len(texts) / _SAMPLE)
     texts = [texts[int(number * step)] for number in range(min(_SAMPLE, len(texts)))]
@@ -142,14 +142,14 @@ def _prove_outputs(before: EncoderFiles, after: EncoderFiles, texts: Sequence[st
     difference = float(torch.stack(differences).max())
     if not difference <= _NOISE:
         raise RasdError(
-            f"outputs of the trimmed encoder are off by {difference:.2g}; nothing was written"
+            f"the trimmed encoder's outputs differ by {difference:.2g}; nothing was written"
         )
-    equal = f"equal but for rounding ({difference:.1g})" if difference else "exactly equal"
+    equal = f"equal up to rounding ({difference:.1g})" if difference else "exactly equal"
     return f"{len(texts)}, with {equal} outputs"
 
 
 def _outputs(encoder: EncoderFiles, texts: Sequence[str], max_length: int) -> list[torch.Tensor]:
-    """Return the last hidden states of texts, each by itself, so that nothing is padded."""
+    """Return the last hidden states of texts, one at a time, so without padding."""
     model = load_encoder(encoder.folder).eval()
     sentences = encoder.tokenizer(texts, truncation=True, max_length=max_length)["input_ids"]
     with torch.inference_mode():
@@ -158,23 +158,25 @@ def _outputs(encoder: EncoderFiles, texts: Sequence[str], max_length: int) -> li
 
 def _report(before: EncoderFiles, after: EncoderFiles, usage: _Usage, difference: str) -> str:
     rows = (
-        ("word pieces", len(before.vocabulary.pieces), len(after.vocabulary.pieces), ",d"),
+        ("tokens", len(before.vocabulary.pieces), len(after.vocabulary.pieces), ",d"),
         ("parameters", before.weights.parameters(), after.weights.parameters(), ",d"),
         ("megabytes", before.megabytes(), after.megabytes(), ",.1f"),
     )
     lines = [f"{'':12}{'before':>14}{'after':>14}"]
     lines += [f"{name:12}{old:>14{form}}{new:>14{form}}" for name, old, new, form in rows]
-    a_line = usage.tokens / usage.lines
-    lines.append(f"lines read twice: {usage.lines:,}, with the same tokens ({a_line:.1f} a line)")
-    return "\n".join([*lines, f"lines through both encoders: {difference}"])
+    per_line = usage.tokens / usage.lines
+    lines.append(
+        f"lines read twice: {usage.lines:,}, with the same tokens ({per_line:.1f} per line)"
+    )
+    return "\n".join([*lines, f"lines compared in both encoders: {difference}"])
 
 
 def _write_readme(
     folder: Path, original: EncoderFiles, usage: _Usage, report: str, normalizer: str
 ) -> None:
-    """Say what the folder was made of, in the Hugging Face form."""
+    """Write the encoder's card in the Hugging Face form."""
     metadata: dict[str, Any] = {}
-    with suppress(Exception):  # a card that is missing or broken stops nothing
+    with suppress(Exception):  # a missing or broken card is no reason to stop
         metadata = metadata_load(original.folder / "README.md") or {}
     licence = metadata.get("license")
     base = original.name if "/" in original.name else metadata.get("base_model")
@@ -183,19 +185,19 @@ def _write_readme(
     pieces = len(original.vocabulary.pieces)
     text = f"""\
 # {original.name}, trimmed
-Made by `rasd trim` from `{original.name}`. Of its {pieces:,} word pieces this encoder has
+Made by `rasd trim` from `{original.name}`. Of its {pieces:,} tokens this encoder keeps
 
-- those that {usage.lines:,} lines of text use, cleaned by the normaliser `{normalizer}`,
+- those that {usage.lines:,} lines of text use after the normaliser `{normalizer}`,
 - the special and added tokens,
-- the single characters of Arabic, Latin, digits and punctuation, to spell other words with.
+- the single characters of Arabic, Latin, digits and punctuation, to spell other words.
 
-Everything else is as it was.
+Everything else is unchanged.
 
 ```
 {report}
 ```
 
-The licence of `{original.name}`{f" ({licence})" if licence else ""} goes on holding.
+The licence of `{original.name}`{f" ({licence})" if licence else ""} still applies.
 """
     front = ["---", *lines, "---", ""] if lines else []
     (folder / "README.md").write_text("\n".join(front) + text, encoding="utf-8")

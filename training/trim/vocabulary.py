@@ -1,4 +1,4 @@
-"""The vocabulary of a `tokenizer.json`, and the same tokenizer with fewer word pieces."""
+"""The vocabulary of a `tokenizer.json`, and the same tokenizer with fewer tokens."""
 
 import copy
 import json
@@ -13,18 +13,18 @@ from tokenizers import Tokenizer
 
 from serving.errors import InputError
 
-# SentencePiece's sign for a space.
+# SentencePiece's character for a space.
 _SPACE = "▁"
 _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 
 
 class Vocabulary:
-    """The pieces of a WordPiece or Unigram tokenizer by their ids, added tokens included."""
+    """The tokens of a WordPiece or Unigram tokenizer by their ids, with the added ones."""
 
     def __init__(self, text: str, name: object) -> None:
-        """Take what a `tokenizer.json` says; raise InputError, calling it `name`, for other kinds.
+        """Parse a `tokenizer.json`; raise InputError, with the file's `name`, for other models.
 
-        Lines are never cut, nor padded.
+        Truncation and padding are switched off.
         """
         self._spec = json.loads(text)
         self._model = self._spec["model"]
@@ -32,7 +32,7 @@ class Vocabulary:
         if kind not in ("WordPiece", "Unigram"):
             raise InputError(
                 f"{name}: its model is {kind or 'not named'}",
-                "rasd trim cuts the vocabularies of WordPiece (BERT, AraBERT) and Unigram "
+                "rasd trim needs a tokenizer of WordPiece (BERT, AraBERT) or Unigram "
                 "(XLM-R, multilingual-e5).",
             )
         self.tokenizer: Tokenizer = Tokenizer.from_str(text)
@@ -43,10 +43,10 @@ class Vocabulary:
         }
 
     def essential(self) -> set[int]:
-        """Return the ids without which a text that is yet unseen might be unreadable.
+        """Return the ids that unseen text may need.
 
         Special and added tokens, bytes, and the single characters of Arabic, Latin, digits,
-        punctuation and the signs of money and sums, at the beginning of a word and inside it.
+        punctuation, currency and mathematics, at the start of a word and inside it.
         """
         ids = {token["id"] for token in self._spec["added_tokens"]}
         ids |= _template_ids(self._spec["post_processor"] or {})
@@ -58,18 +58,18 @@ class Vocabulary:
         }
         if self._model["type"] == "WordPiece":
             return ids | {self._unknown}
-        # What an unknown character costs follows from the lowest score of all pieces.
+        # The cost of an unknown character depends on the lowest score, so that token stays.
         scores = [score for _, score in self._model["vocab"]]
         ids.add(scores.index(min(scores)))
         return ids if self._model["unk_id"] is None else ids | {self._model["unk_id"]}
 
     def used_by(self, texts: Sequence[str]) -> tuple[set[int], list[int]]:
-        """Return the ids that must stay for these texts to be read alike, and their token counts.
+        """Return the ids that these texts need for the same tokens, and their token counts.
 
-        A Unigram tokenizer takes the best of all paths through a word, which is still the best
-        when pieces that are on no best path are gone. WordPiece takes the longest piece that fits,
-        again and again, and calls the whole word unknown where none does: there, the pieces that
-        it took before must stay as well, or shorter ones would lead further.
+        A Unigram tokenizer takes the best path through a word, which stays the best when unused
+        tokens are removed. WordPiece repeatedly takes the longest token that fits, and if none
+        does, the whole word is unknown. There the tokens taken before must stay too: without them
+        shorter ones could succeed.
         """
         encodings = self.tokenizer.encode_batch_fast(list(texts))
         ids: set[int] = set()
@@ -80,7 +80,7 @@ class Vocabulary:
         return ids, [len(encoding.ids) for encoding in encodings]
 
     def save_cut(self, kept: Sequence[int], path: Path) -> None:
-        """Write `tokenizer.json` with the pieces `kept` alone, numbered in that order from 0."""
+        """Write `tokenizer.json` with only the tokens `kept`, numbered in that order from 0."""
         new = {old: number for number, old in enumerate(kept)}
         spec = copy.deepcopy(self._spec)
         model = spec["model"]
@@ -107,7 +107,7 @@ class Vocabulary:
         return self._ids[self._model["unk_token"]]
 
     def _dead_ends(self, text: str) -> set[int]:
-        """Return the ids of the pieces that WordPiece takes of every word, up to where it fails."""
+        """Return the ids of the tokens that WordPiece takes of every word before it fails."""
         if self.tokenizer.normalizer:
             text = self.tokenizer.normalizer.normalize_str(text)
         words = [text]
@@ -137,7 +137,7 @@ def _pieces(vocab: dict[str, int] | list[list[Any]]) -> dict[int, str]:
 
 
 def _spells(character: str) -> bool:
-    """Tell whether this is one character that Arabic news may hold."""
+    """Tell whether this is one character that can occur in Arabic news."""
     if len(character) != 1:
         return False
     category = unicodedata.category(character)
@@ -151,7 +151,7 @@ def _spells(character: str) -> bool:
 
 
 def _template_ids(processor: dict[str, Any]) -> set[int]:
-    """Return the ids that a post-processor puts around a sentence."""
+    """Return the ids that a post-processor adds around a sentence."""
     ids = {number for inner in processor.get("processors", ()) for number in _template_ids(inner)}
     for token in _templated(processor):
         ids.update(token["ids"])

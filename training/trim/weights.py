@@ -1,4 +1,4 @@
-"""The weights of a checkpoint that have a row a word piece, and the same with fewer rows."""
+"""The weights that have one row per token, and the same weights with fewer rows."""
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,17 +23,17 @@ from serving.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """The safetensors files of an encoder; `axes` names what follows the vocabulary, and where."""
+    """The safetensors files of an encoder; `axes` maps tensors to their vocabulary axis."""
 
     files: Sequence[Path]
     axes: Mapping[str, int]
 
     def parameters(self) -> int:
-        """Return how many numbers the files hold."""
+        """Return the number of parameters in the files."""
         return sum(prod(tensors.get_slice(name).get_shape()) for name, tensors in _all(self.files))
 
     def save_cut(self, kept: Sequence[int], path: Path) -> None:
-        """Write every tensor in its own precision, of the vocabulary's only the rows `kept`."""
+        """Write every tensor in its own precision, with only the rows `kept` of the vocabulary."""
         rows = torch.tensor(kept)
         cut: dict[str, torch.Tensor] = {}
         for name, tensors in _all(self.files):
@@ -43,9 +43,9 @@ class Weights:
 
 
 def find_weights(folder: Path, config: PretrainedConfig, *, pieces: int) -> Weights:
-    """Find what must be cut in the encoder in `folder`, whose tokenizer has ids under `pieces`.
+    """Find the tensors to cut in the encoder in `folder`, whose token ids are below `pieces`.
 
-    Raises InputError when there are no whole safetensors, or no embeddings for all pieces.
+    Raises InputError without complete safetensors files or without embeddings for all tokens.
     """
     files = [*folder.glob("model.safetensors")] or sorted(folder.glob("model-*-of-*.safetensors"))
     if not files:
@@ -62,21 +62,21 @@ def find_weights(folder: Path, config: PretrainedConfig, *, pieces: int) -> Weig
         }
     except (OSError, SafetensorError) as error:
         raise InputError(
-            f"encoder: {folder}: not whole safetensors files ({error})", "Copy them again."
+            f"encoder: {folder}: incomplete safetensors files ({error})", "Copy them again."
         ) from error
     size: int = getattr(config, "vocab_size", 0)
     if not rows or set(rows.values()) != {size} or pieces > size:
         found = ", ".join(f"{name} has {count:,}" for name, count in sorted(rows.items()))
         raise InputError(
-            f"encoder: {folder}: config.json says {size:,} word pieces, tokenizer.json has "
-            f"{pieces:,}, of the weights {found or 'none has a row a piece'}",
-            "Name an encoder whose configuration, tokenizer and input embeddings belong together.",
+            f"encoder: {folder}: config.json has {size:,} tokens, tokenizer.json has {pieces:,}; "
+            f"weights: {found or 'none has one row per token'}",
+            "Name an encoder whose configuration, tokenizer and weights belong together.",
         )
     return Weights(files, {name: axes[name] for name in rows})
 
 
 def _all(files: Sequence[Path]) -> Iterator[tuple[str, Any]]:
-    """Yield the name of every tensor with the open file that holds it."""
+    """Yield the name of every tensor with its open file."""
     for file in files:
         with safe_open(file, "pt") as tensors:
             for name in list(tensors.keys()):
@@ -84,10 +84,10 @@ def _all(files: Sequence[Path]) -> Iterator[tuple[str, Any]]:
 
 
 def _vocabulary_axes(config: PretrainedConfig) -> dict[str, int]:
-    """Return the weights that grow with the vocabulary, by name, each with the axis that does.
+    """Return the names of the weights that grow with the vocabulary, each with its axis.
 
-    The architecture tells: it is built twice, without memory, the second time for one piece more.
-    Names are those of the encoder alone and of the encoder with its pretraining heads.
+    The architecture is built twice without memory, the second time with one more token. Names are
+    those of the encoder alone and of the encoder with its pretraining heads.
     """
     larger = copy.deepcopy(config)
     larger.vocab_size += 1

@@ -1,20 +1,20 @@
-"""Confident learning: which labels are probably wrong, from probabilities that never saw them.
+"""Confident learning: labels that are probably wrong, found with out-of-sample probabilities.
 
 Northcutt, Jiang and Chuang 2021, "Confident Learning: Estimating Uncertainty in Dataset Labels".
 """
 
 import numpy as np
 
-from training.evaluate.calibration import FloatArray, IntArray
+from training.arrays import FloatArray, IntArray
 
 
 def suspects(labels: IntArray, probabilities: FloatArray) -> IntArray:
-    """Return the rows whose label is probably wrong, the most probable first.
+    """Return the rows whose label is probably wrong, the most probable error first.
 
-    `labels` (n,) are numbers under k, `probabilities` (n, k) out of sample. The paper's prune by
-    noise rate: for each pair of labels the confident joint says how many sentences labelled i are
-    truly j; as many are suspected, those with the largest margin of j over i, if it is positive.
-    Suspects are ranked by the margin of their own label over the best other.
+    `labels` (n,) are numbers below k, `probabilities` (n, k) are out of sample. This is the paper's
+    "prune by noise rate": the confident joint estimates how many sentences labelled i are truly j.
+    As many are suspects: those with the largest margin of j over i, if positive. Suspects are
+    ranked by the margin of their own label over the best other one.
     """
     exact = probabilities.astype(np.float64)
     joint = _confident_joint(labels, exact)
@@ -34,11 +34,11 @@ def suspects(labels: IntArray, probabilities: FloatArray) -> IntArray:
 def _confident_joint(labels: IntArray, probabilities: FloatArray) -> IntArray:
     """Return counts (k, k) of rows labelled i that are confidently j.
 
-    Confidently j: the probability of j reaches the mean that sentences labelled j have; where it
-    does so for several labels, the most probable counts.
+    Confidently j: the probability of j reaches its mean over the sentences labelled j. If several
+    labels do, the most probable one counts.
     """
     count = probabilities.shape[1]
-    thresholds = np.full(count, np.inf)  # a label that nobody wrote is nobody's
+    thresholds = np.full(count, np.inf)  # a label that does not occur is never reached
     for label in np.unique(labels):
         thresholds[label] = probabilities[labels == label, label].mean()
     reached = np.where(probabilities >= thresholds, probabilities, -np.inf)

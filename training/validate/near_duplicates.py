@@ -1,4 +1,4 @@
-"""Near-identical sentences: pairs by the similarity of their letters, and groups of them."""
+"""Near-identical sentences: pairs with similar letters, and the groups that they form."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.neighbors import NearestNeighbors
 
-from training.evaluate.calibration import IntArray
+from training.arrays import IntArray
 
 _ALIKE = 0.8
-"""The cosine from which two sentences count as near-identical."""
+"""Two sentences with at least this cosine similarity are near-identical."""
 
 
 @dataclass(frozen=True, slots=True)
 class Twins:
-    """Two rows, the smaller first, and how alike their texts are (0 to 1)."""
+    """Two rows, the smaller first, and the similarity of their texts (0 to 1)."""
 
     first: int
     second: int
@@ -25,9 +25,9 @@ class Twins:
 
 
 def near_identical(texts: Sequence[str]) -> list[Twins]:
-    """Return the pairs of near-identical texts, the most alike first.
+    """Return the pairs of near-identical texts, the most similar first.
 
-    Texts are compared by the cosine of their TF-IDF over runs of 3 to 5 characters within words.
+    The similarity is the cosine of TF-IDF vectors of 3 to 5 characters within words.
     """
     vectors = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True)
     matrix = vectors.fit_transform(texts)
@@ -42,7 +42,7 @@ def near_identical(texts: Sequence[str]) -> list[Twins]:
 
 
 def groups(pairs: Sequence[Twins], size: int) -> IntArray:
-    """Return a group's number for each of `size` rows; twins, and twins of twins, share one."""
+    """Return the group number of each of `size` rows; twins, and twins of twins, share one."""
     ones = np.ones(len(pairs))
     rows = [pair.first for pair in pairs]
     columns = [pair.second for pair in pairs]

@@ -1,4 +1,4 @@
-"""The pre-flight of `rasd validate`: configurations, label schemes, labelled files, bundles."""
+"""The checks of `rasd validate`: configurations, label schemes, labelled files and bundles."""
 
 import sys
 from collections.abc import Sequence
@@ -21,11 +21,11 @@ LABELS = Path("configs/labels.yaml")
 def validate(
     paths: Sequence[Path], labels: Path | None = None, fields: FieldNames = DEFAULT_NAMES
 ) -> int:
-    """Check every path, say on stdout what is well and on stderr what is not; return 0 or 2.
+    """Check every path: good files on stdout, problems on stderr; return 0 or 2.
 
-    A folder is a bundle, a .yaml file a training configuration or a label scheme, the rest are
-    labelled files. Those are checked against the label file `labels`, else configs/labels.yaml
-    under the current folder, else the labels of the model that ships.
+    A folder is a bundle, a .yaml file a training configuration or a label scheme, any other file a
+    labelled file. Labels are checked against the file `labels`, else configs/labels.yaml in the
+    current folder, else the labels of the included model.
     """
     failed = False
     for path in paths:
@@ -45,7 +45,7 @@ def validate(
 
 
 def _check(path: Path, labels: Path | None, fields: FieldNames) -> tuple[str, list[str]]:
-    """Return what a good file holds and what is odd about it; raise InputError for a bad one."""
+    """Return a summary of a good file and its warnings; raise InputError for a bad one."""
     if path.is_dir():
         return _check_bundle(path)
     if path.suffix.lower() in {".yaml", ".yml"}:
@@ -58,25 +58,25 @@ def _check(path: Path, labels: Path | None, fields: FieldNames) -> tuple[str, li
 def _check_bundle(folder: Path) -> tuple[str, list[str]]:
     bundle = Bundle.load(folder)
     names = ", ".join(bundle.scheme.names)
-    return f"the bundle {bundle.manifest.model} of {len(bundle.scheme.names)} labels, {names}", []
+    return f"bundle {bundle.manifest.model}, {len(bundle.scheme.names)} labels: {names}", []
 
 
 def _check_yaml(path: Path) -> tuple[str, list[str]]:
     if _is_label_scheme(path):
         names = LabelScheme.read(path).names
-        return f"{len(names)} labels, {', '.join(names)}", []
+        return f"{len(names)} labels: {', '.join(names)}", []
     config = load_config(path)
     encoder = config.encoder_to_load()
     scheme = LabelScheme.read(config.labels)
     sides = read_sides(config, scheme, NORMALIZERS[config.normalizer].apply)
-    what = f"trains {encoder} on {len(sides.train):,} sentences, holds out {len(sides.dev):,}"
+    what = f"trains {encoder} on {len(sides.train):,} sentences, {len(sides.dev):,} held out"
     return what, sides.warnings
 
 
 def _is_label_scheme(path: Path) -> bool:
-    """Tell a label scheme, whose `labels` are a list, from a configuration that names its file.
+    """Tell a label scheme (`labels` is a list) from a configuration (`labels` is a file).
 
-    What cannot be read is called a configuration, whose reader says why.
+    An unreadable file counts as a configuration, whose reader reports the reason.
     """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -86,7 +86,7 @@ def _is_label_scheme(path: Path) -> bool:
 
 
 def label_scheme(labels: Path | None) -> LabelScheme:
-    """Return the scheme of the file `labels`, else configs/labels.yaml's, else the model's."""
+    """Return the scheme of the file `labels`, else of configs/labels.yaml, else of the model."""
     if labels is not None:
         return LabelScheme.read(labels)
     if LABELS.is_file():

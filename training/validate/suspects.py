@@ -1,4 +1,4 @@
-"""`rasd validate --deep`: labels that are probably wrong and sentences that stand there twice."""
+"""`rasd validate --deep`: labels that are probably wrong, and near-identical sentences."""
 
 import csv
 import io
@@ -11,38 +11,29 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
-from rich.console import Console
-from rich.progress import track
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_union
 from sklearn.preprocessing import StandardScaler
-from transformers import AutoTokenizer
 
 from serving.atomic import atomic_file
 from serving.errors import InputError
 from serving.labels import LabelScheme
 from serving.text.normalize import NORMALIZERS
-from training.evaluate.calibration import FloatArray, IntArray
+from training.arrays import FloatArray, IntArray
 from training.labelled.fields import FieldNames
 from training.labelled.reading import DEFAULT_NAMES, LabelledSentence, read_labelled
 from training.labelled.splits import leak_key
-from training.model.classifier import load_encoder
-from training.model.hub import find_source
+from training.model.embed import embed
 from training.validate.confident_learning import margins, suspects
 from training.validate.near_duplicates import Twins, groups, near_identical
 
 Kind = Literal["conflict", "label", "duplicate"]
 
 FOLDS = 5
-# With fewer sentences a label, a fold's probabilities say nothing.
+# With fewer sentences of a label, the probabilities of a fold are useless.
 _FEWEST = 2 * FOLDS
-_BATCH = 32
-_MAX_LENGTH = 128
-_ENCODER = Path(__file__).parents[1] / "encoder"
-_ENCODER_IF_ABSENT = "intfloat/multilingual-e5-small"
 _SHOWN = 10
 
 COLUMNS = (
@@ -54,11 +45,11 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A row worth a look and why.
+    """A row to review, and the reason.
 
-    `conflict`: its near-identical `twin` has another label. `label`: the probabilities speak for
-    `suggested`. `duplicate`: its twin has the same label. A probability is that of a model which
-    has seen neither the sentence nor one like it.
+    `conflict`: its near-identical `twin` has another label. `label`: the probabilities favour
+    `suggested`. `duplicate`: its twin has the same label. Probabilities come from models that were
+    not trained on the sentence or a near-identical one.
     """
 
     kind: Kind
@@ -74,12 +65,12 @@ def validate_deep(
     encoder: str | None = None,
     fields: FieldNames = DEFAULT_NAMES,
 ) -> None:
-    """Print what is suspect in labelled files; write every finding to the CSV file `out`.
+    """Print the first findings in labelled files; write all of them to the CSV file `out`.
 
-    Raises InputError when the files have problems or hold too few sentences.
+    Raises InputError if the files have problems or too few sentences.
     """
     normalize = NORMALIZERS["light"].apply
-    occurrence = count()  # a text that stands there twice is what is looked for
+    occurrence = count()  # repeated texts are findings here, so none is dropped
     data = read_labelled(
         paths,
         scheme,
@@ -88,12 +79,17 @@ def validate_deep(
     )
     sentences = data.sentences
     names = [name for name in scheme.names if data.counts[name]]
-    rare = min(names, key=data.counts.__getitem__)
-    if len(names) < 2 or data.counts[rare] < _FEWEST:
+    files = ", ".join(map(str, paths))
+    if len(names) < 2:
         raise InputError(
-            f"{', '.join(map(str, paths))}: {data.counts[rare]} sentences of {rare}, "
-            f"{len(names)} labels: too few for --deep",
-            f"It takes two labels or more and at least {_FEWEST} sentences of each.",
+            f"{files}: too little data for --deep: all sentences have one label, {names[0]}",
+            f"It needs at least two labels with {_FEWEST} sentences each.",
+        )
+    if few := [name for name in names if data.counts[name] < _FEWEST]:
+        counts = ", ".join(f"{name} has {data.counts[name]}" for name in few)
+        raise InputError(
+            f"{files}: too little data for --deep: {counts}",
+            f"Every label needs at least {_FEWEST} sentences: add some, or leave the label out.",
         )
     labels = np.array([names.index(sentence.label) for sentence in sentences])
     texts = [normalize(sentence.text) for sentence in sentences]
@@ -106,53 +102,13 @@ def validate_deep(
     _print(findings, sentences, names, probabilities, out)
 
 
-def embed(texts: Sequence[str], encoder: str | None = None) -> FloatArray:
-    """Return a vector (n, width) a text: the mean of the encoder's token vectors.
-
-    `encoder` is a folder or a hub id, else the compact encoder. Nothing is fine-tuned, so the
-    vectors know nothing of the labels.
-    """
-    default = _ENCODER if _ENCODER.is_dir() else _ENCODER_IF_ABSENT
-    source = find_source(encoder or default)
-    tokenizer = AutoTokenizer.from_pretrained(
-        source.name, revision=source.revision, local_files_only=source.local_files_only
-    )
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = load_encoder(source).eval().to(device)
-    length = min(_MAX_LENGTH, getattr(model.config, "max_position_embeddings", _MAX_LENGTH))
-    order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
-    vectors = np.zeros((len(texts), model.config.hidden_size), dtype=np.float32)
-    console = Console(stderr=True)
-    steps = track(
-        range(0, len(order), _BATCH),
-        "Reading sentences",
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    for start in steps:
-        rows = order[start : start + _BATCH]
-        batch = tokenizer(
-            [texts[row] for row in rows],
-            padding=True,
-            truncation=True,
-            max_length=length,
-            return_tensors="pt",
-        ).to(device)
-        with torch.inference_mode():
-            hidden = model(**batch).last_hidden_state
-        mask = batch["attention_mask"].unsqueeze(-1)
-        vectors[rows] = ((hidden * mask).sum(1) / mask.sum(1)).cpu().numpy()
-    return vectors
-
-
 def label_probabilities(
     texts: Sequence[str], vectors: FloatArray, labels: IntArray, group: IntArray
 ) -> FloatArray:
-    """Return probabilities (n, k), each row's from models that saw none of its group.
+    """Return probabilities (n, k); those of a row come from models not trained on its group.
 
-    They are the mean of two logistic regressions, one on the encoder's `vectors` and one on TF-IDF
-    of characters and words: their mistakes differ (benchmarks/deep_validate.py).
+    They are the mean of two logistic regressions, on the encoder's `vectors` and on TF-IDF of
+    characters and words, which make different mistakes (benchmarks/deep_validate.py).
     """
     features = make_union(
         _tfidf(analyzer="char_wb", ngram_range=(2, 5)),
@@ -164,7 +120,7 @@ def label_probabilities(
 
 
 def out_of_fold(features: Any, labels: IntArray, group: IntArray, *, c: float) -> FloatArray:
-    """Return a logistic regression's probabilities (n, k) for rows whose group it did not see.
+    """Return out-of-fold probabilities (n, k) of a logistic regression; groups are not split.
 
     `features` (n, width) may be sparse; `c` is the inverse of the regularisation.
     """
@@ -181,9 +137,9 @@ def _tfidf(**options: Any) -> TfidfVectorizer:
 
 
 def find(labels: IntArray, probabilities: FloatArray, pairs: Sequence[Twins]) -> list[Finding]:
-    """Return the findings, best first: conflicts, then labels, then duplicates; no row twice.
+    """Return the findings, most likely errors first: conflicts, labels, duplicates; no row twice.
 
-    A conflict is told of the row whose label the probabilities like less; each row stands once.
+    A conflict is reported for the row with the less probable label.
     """
     margin = margins(labels, probabilities)
     others = probabilities.copy()
@@ -220,7 +176,7 @@ def _write(
     probabilities: FloatArray,
     out: Path,
 ) -> None:
-    """Write a row a finding; with a byte order mark, so that spreadsheets read the Arabic."""
+    """Write one row per finding, with a byte order mark so that Excel reads the Arabic."""
     lines = io.StringIO()
     writer = csv.writer(lines)
     writer.writerow(COLUMNS)
@@ -252,19 +208,19 @@ def _print(
 ) -> None:
     counts = Counter(finding.kind for finding in findings)
     sys.stdout.write(
-        f"{len(sentences):,} sentences: {counts['conflict']:,} near-identical to one with another "
-        f"label, {counts['label']:,} labels in doubt, {counts['duplicate']:,} duplicates\n"
+        f"{len(sentences):,} sentences: {counts['conflict']:,} near-duplicates with another label, "
+        f"{counts['label']:,} probable label errors, {counts['duplicate']:,} duplicates\n"
     )
     for finding in findings[:_SHOWN]:
         sentence = sentences[finding.row]
         suggested = names[finding.suggested]
         if finding.twin is not None:
             other = sentences[_other(finding.twin, finding.row)]
-            why = f"{finding.twin.similarity:.0%} as {other.place}, there {other.label}"
+            why = f"{finding.twin.similarity:.0%} similar to {other.place}, labelled {other.label}"
         else:
-            why = f"rather {suggested} ({probabilities[finding.row, finding.suggested]:.0%})"
+            why = f"probably {suggested} ({probabilities[finding.row, finding.suggested]:.0%})"
         sys.stdout.write(f"{sentence.place}: {finding.kind}: {sentence.label}, {why}\n")
     if len(findings) > _SHOWN:
         rest = f"and {len(findings) - _SHOWN:,} more"
-        where = f"all of them in {out}" if out else "-o suspects.csv writes them all"
+        where = f"{out} has all of them" if out else "write all of them with -o suspects.csv"
         sys.stdout.write(f"{rest}: {where}\n")

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from training.evaluate.comparison import compare, mcnemar
+from training.evaluate.comparison import Verdict, compare, mcnemar
 
 NAMES = ("a", "b", "c")
 
@@ -69,7 +69,8 @@ def test_a_model_is_as_good_as_itself():
     assert found.better == 0.5
     for pair in (found.macro_f1, found.accuracy, *found.labels.values()):
         assert (pair.difference, pair.interval.low, pair.interval.high) == (0, 0, 0)
-    assert found.verdict.startswith("neither better nor worse")
+    assert found.verdict is Verdict.UNDECIDED
+    assert found.conclusion.startswith("neither better nor worse")
 
 
 def test_a_clearly_better_model_is_found_and_the_worse_one_too():
@@ -78,8 +79,8 @@ def test_a_clearly_better_model_is_found_and_the_worse_one_too():
     assert found.mcnemar_p < 0.001
     assert found.better > 0.99
     assert 0 < found.macro_f1.interval.low < found.macro_f1.difference
-    assert found.verdict.startswith("better")
-    assert compare(labels, poor, good, NAMES, name="good").verdict.startswith("worse")
+    assert found.verdict is Verdict.BETTER
+    assert compare(labels, poor, good, NAMES, name="good").verdict is Verdict.WORSE
 
 
 def test_pairing_tells_models_apart_that_their_own_intervals_do_not():

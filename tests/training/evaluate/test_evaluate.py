@@ -281,3 +281,24 @@ def test_a_reader_that_leaves_early_costs_no_file(bundle, tmp_path):
         run.stdout.close()
     assert run.returncode == 0
     assert (tmp_path / "out" / "metrics.json").is_file()
+
+
+def test_labels_with_arabic_names_go_all_the_way(make_bundle, tmp_path, capsys):
+    names = ("هجوم", "تبنٍّ", "نفي", "رد_رسمي", "آخر")
+    scheme = LabelScheme(
+        labels=tuple(Label(name=name, arabic=name, colour="#777777") for name in names)
+    )
+    bundle = make_bundle("arabic", cues={"انفجار": "هجوم", "نفت": "نفي"}, scheme=scheme)
+    rows = [_row("انفجار قرب السوق القديم", "هجوم"), _row("نفت الحركة ذلك", "نفي")]
+    labelled = _write(tmp_path / "dev.jsonl", *rows)
+    assert evaluate(bundle, [labelled], tmp_path / "out").accuracy == 1
+    assert "رد_رسمي" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "نفي" in capsys.readouterr().out
+
+    command = [RASD, "classify", labelled, "--unit", "sentence", "--model", bundle]
+    run = subprocess.run(
+        [*command, "--format", "csv"], capture_output=True, text=True, encoding="utf-8", check=True
+    )
+    head, *records = run.stdout.splitlines()
+    assert all(name in head for name in names)
+    assert [name in record for name, record in zip(("هجوم", "نفي"), records, strict=True)]

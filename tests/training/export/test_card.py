@@ -13,12 +13,17 @@ from training.export.card import render_card
 
 
 def changed(config=(), **metrics):
-    """The manifest of the model that ships, with other settings and metrics."""
+    """The manifest of the included model, with other settings and metrics."""
     manifest = Bundle.load(shipped_model()).manifest
-    provenance = manifest.provenance | {"config": manifest.provenance["config"] | dict(config)}
+    settings = manifest.provenance.config | dict(config)
+    provenance = manifest.provenance.model_copy(update={"config": settings})
     return manifest.model_copy(
         update={"provenance": provenance, "metrics": manifest.metrics | metrics}
     )
+
+
+def card_of(manifest):
+    return render_card(manifest, manifest.provenance)
 
 
 def with_intervals():
@@ -30,7 +35,7 @@ def with_intervals():
 @pytest.mark.parametrize("intervals", [{}, {"intervals": with_intervals()}], ids=["old", "new"])
 def test_the_metadata_block_is_what_the_hub_reads(intervals):
     manifest = changed({"license": "apache-2.0"}, **intervals)
-    card = ModelCard(render_card(manifest))
+    card = ModelCard(card_of(manifest))
     data = card.data
     assert (data.language, data.license) == ("ar", "apache-2.0")
     assert data.base_model == "intfloat/multilingual-e5-small"
@@ -42,13 +47,13 @@ def test_the_metadata_block_is_what_the_hub_reads(intervals):
         "accuracy": pytest.approx(manifest.metrics["accuracy"], abs=1e-4),
         "expected calibration error": pytest.approx(manifest.metrics["ece"], abs=1e-4),
     }
-    held_out = manifest.provenance["data"]["held_out"]
-    assert data.eval_results[0].dataset_args["fingerprint"] == held_out["fingerprint"]
+    held_out = manifest.provenance.data.held_out
+    assert data.eval_results[0].dataset_args["fingerprint"] == held_out.fingerprint
 
 
 def test_nothing_is_said_that_is_not_known():
     manifest = changed({"license": None, "encoder": "my-folder", "encoder_credit": None})
-    card = ModelCard(render_card(manifest))
+    card = ModelCard(card_of(manifest))
     assert card.data.license is None
     assert card.data.base_model is None
     assert "None" not in card.content
@@ -56,19 +61,19 @@ def test_nothing_is_said_that_is_not_known():
 
 def test_trainings_that_learned_from_the_same_models_are_told_of_once():
     manifest = Bundle.load(shipped_model()).manifest
-    runs = manifest.provenance["averaged"]
-    taught = [run for run in runs if run.get("distill")]
+    runs = manifest.provenance.runs()
+    taught = [run for run in runs if run.distill]
     assert len(taught) >= 2
-    text = render_card(manifest)
-    for teachers in {", ".join(run["distill"]["teachers"]) for run in taught}:
-        alike = [run for run in taught if ", ".join(run["distill"]["teachers"]) == teachers]
-        line = rf"In {len(alike)} of {len(runs)} trainings .* \({re.escape(teachers)}\)"
+    text = card_of(manifest)
+    for teachers in {", ".join(run.distill.teachers) for run in taught}:
+        alike = [run for run in taught if ", ".join(run.distill.teachers) == teachers]
+        line = rf"in {len(alike)} of {len(runs)} training runs: .* \({re.escape(teachers)}\)"
         assert len(re.findall(line, text)) == 1
 
 
 @pytest.mark.parametrize("intervals", [{}, {"intervals": with_intervals()}], ids=["old", "new"])
 def test_every_row_of_a_table_has_the_cells_of_its_head(intervals):
-    text = render_card(changed(**intervals))
+    text = card_of(changed(**intervals))
     tables = re.findall(r"(?:^\|.*\n)+", text, flags=re.M)
     assert len(tables) == 4
     for table in tables:
@@ -79,12 +84,12 @@ def test_every_row_of_a_table_has_the_cells_of_its_head(intervals):
 
 def test_the_card_says_what_it_takes_to_judge_the_figures():
     manifest = changed()
-    text = render_card(manifest)
+    text = card_of(manifest)
     assert "Chosen on these same sentences" in text
-    assert manifest.provenance["command"] in text
-    assert " ".join(manifest.provenance["environment"]["cpu_flags"]) in text
+    assert manifest.provenance.command in text
+    assert " ".join(manifest.provenance.environment.cpu_flags) in text
     for side in ("train", "held_out"):
-        assert manifest.provenance["data"][side]["fingerprint"][:16] in text
+        assert getattr(manifest.provenance.data, side).fingerprint[:16] in text
     for row in manifest.metrics["labels"].values():
         assert f"| {row['f1']:.3f} |" in text
 
@@ -92,7 +97,7 @@ def test_the_card_says_what_it_takes_to_judge_the_figures():
 def test_the_card_of_a_run_lies_in_its_bundle_with_intervals(tiny_bundle):
     manifest = Bundle.load(tiny_bundle).manifest
     text = (tiny_bundle / "README.md").read_text(encoding="utf-8")
-    assert text == render_card(manifest.model_copy(update={"golden_predictions": ()}))
+    assert text == card_of(manifest.model_copy(update={"golden_predictions": ()}))
     assert "95% interval" in text
     assert manifest.golden_arithmetic is not None
     assert manifest.golden_arithmetic.onnxruntime in text

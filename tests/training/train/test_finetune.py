@@ -1,6 +1,5 @@
 """What the keys of `optimisation` and `model` do to a training, with a tiny encoder."""
 
-import json
 import random
 from itertools import pairwise
 from pathlib import Path
@@ -9,7 +8,6 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from safetensors.torch import load_file, save_file  # noqa: E402
 from sklearn.metrics import f1_score  # noqa: E402
 
 from serving.labels import LabelScheme  # noqa: E402
@@ -17,9 +15,12 @@ from serving.onnx_model import load_tokenizer, tokenize  # noqa: E402
 from serving.text.normalize import NORMALIZERS  # noqa: E402
 from training.config import load_config  # noqa: E402
 from training.labelled.reading import read_labelled  # noqa: E402
+from training.labelled.splits import read_sides  # noqa: E402
 from training.model.classifier import SentenceClassifier, load_encoder  # noqa: E402
 from training.train.batches import Collator, to_examples  # noqa: E402
 from training.train.finetune import Examples, fine_tune  # noqa: E402
+from training.train.optimisation import parameter_groups  # noqa: E402
+from training.train.trainer import training_arguments  # noqa: E402
 
 ROOT = Path(__file__).parents[3]
 SCHEME = LabelScheme.read(ROOT / "configs" / "labels.yaml")
@@ -62,7 +63,6 @@ def fresh(tiny_encoder):
         return SentenceClassifier(
             load_encoder(tiny_encoder, dropout=config.model.encoder_dropout),
             labels=len(SCHEME.names),
-            pooling="mean",
             dropout=config.model.dropout,
         )
 
@@ -94,39 +94,62 @@ def furthest(one, other) -> float:
     return max(float((a - b).abs().max()) for a, b in pairs)
 
 
-# --- Several seeds -----------------------------------------------------------------------------
+# --- Seed, dropout and rates -----------------------------------------------------------------
 
 
-def test_seeds_end_as_their_greedy_soup_and_finished_ones_are_not_trained_again(
+def test_another_seed_is_another_order_and_dropout_of_the_same_sentences(
     fresh, rows, sentences, tmp_path
 ):
-    # At this rate the seeds label alike, so that the mean is no worse than the best of them.
-    config = config_with("seeds=[1,2]", "learning_rate=1e-6")
-    examples = Examples(rows(sentences[:64], config), rows(sentences[64:], config), 0)
-    result = fine_tune(fresh(config), examples, config, tmp_path, progress=False)
-    kept = [tmp_path / f"seed-{seed}" / "kept.safetensors" for seed in (1, 2)]
-    one, two = map(load_file, kept)
-    assert any((one[name] != two[name]).any() for name in one)
-    assert result.kept == "mean of seeds 1, 2"
-    for name, value in result.model.state_dict().items():
-        assert torch.allclose(value, (one[name] + two[name]) / 2, atol=1e-7)
-    scores = result.seeds["macro_f1"]
-    assert list(scores) == ["1", "2"]
-    assert result.seeds["mean"] == pytest.approx(sum(scores.values()) / 2, abs=1e-4)
-    apart = abs(scores["1"] - scores["2"]) / 2**0.5
-    assert result.seeds["standard_deviation"] == pytest.approx(apart, abs=1e-4)
-    assert result.seeds["kept"]["macro_f1"] == macro_f1(result.model, examples.dev)
-    assert [entry["seed"] for entry in result.history] == [1, 2]
+    trained = {}
+    for name, seed in (("one", 1), ("again", 1), ("two", 2)):
+        config = config_with(f"seed={seed}")
+        examples = Examples(rows(sentences[:64], config), rows(sentences[64:], config), 0)
+        trained[name] = fresh(config)
+        fine_tune(trained[name], examples, config, tmp_path / name, progress=False)
+    assert furthest(trained["one"], trained["again"]) == 0
+    assert furthest(trained["one"], trained["two"]) > 1e-4
+    sides = [read_sides(config_with(f"seed={seed}"), SCHEME, NORMALIZE).dev for seed in (1, 2)]
+    assert sides[0] == sides[1]
 
-    # A finished seed stays as it is, and one that spoils the mean is left out of it.
-    worse = {name: -20 * value for name, value in two.items()}
-    save_file(worse, kept[1])
-    outcome = json.loads((kept[1].parent / "result.json").read_text(encoding="utf-8"))
-    (kept[1].parent / "result.json").write_text(json.dumps(outcome | {"macro_f1": 0.0}), "utf-8")
-    again = fine_tune(fresh(config), examples, config, tmp_path, progress=False)
-    assert again.kept == "seed 1, epoch 1"
-    assert all((again.model.state_dict()[name] == value).all() for name, value in one.items())
-    assert (load_file(kept[1])["head.weight"] == worse["head.weight"]).all()
+
+def test_head_and_encoder_have_their_own_rates_and_only_matrices_decay(fresh):
+    config = config_with("head_learning_rate_factor=7", "weight_decay=0.3")
+    model = fresh(config)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    seen = set()
+    for group in parameter_groups(model, config.optimisation):
+        for parameter in group["params"]:
+            name = names[id(parameter)]
+            seen.add(name)
+            head = name.startswith("head.")
+            assert group["lr"] == pytest.approx(1e-3 * (7 if head else 1))
+            assert group["weight_decay"] == (0.3 if parameter.dim() > 1 else 0)
+    assert seen == set(names.values())
+
+
+def test_the_learning_rate_rises_over_the_share_of_the_warmup(tmp_path):
+    config = config_with("warmup_ratio=0.5")
+    arguments = training_arguments(config, tmp_path, progress=False)
+    assert arguments.get_warmup_steps(12) == 6
+
+
+@pytest.mark.parametrize(("precision", "bf16"), [("fp32", False), ("bf16", True)])
+def test_the_precision_is_what_the_configuration_says(tmp_path, precision, bf16):
+    config = config_with(f"precision={precision}")
+    arguments = training_arguments(config, tmp_path, progress=False)
+    assert (arguments.bf16, arguments.fp16) == (bf16, False)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_the_dropout_before_the_head_is_what_the_configuration_says(
+    fresh, rows, sentences, dropout
+):
+    config = config_with(model=(f"dropout={dropout}", "encoder_dropout=0"))
+    model = fresh(config).train()
+    batch = Collator(0)(list(rows(sentences[:8], config)))
+    with torch.no_grad():
+        one, two = (model(batch["input_ids"], batch["attention_mask"]) for _ in range(2))
+    assert bool((one == two).all()) == (dropout == 0)
 
 
 # --- Early stopping ----------------------------------------------------------------------------
@@ -145,12 +168,12 @@ def test_a_training_that_only_gets_worse_stops_early_and_keeps_its_best_epoch(
 
     wrong = right.map(lambda row: {"label": (row["label"] + 1) % 5})
     result = fine_tune(model, Examples(wrong, right, 0), config, tmp_path, progress=False)
-    scores = [entry["macro_f1"] for entry in result.history]
+    scores = [epoch.macro_f1 for epoch in result.history]
     best = scores.index(max(scores))
     assert result.kept == f"epoch {best + 1}"
     assert len(scores) == best + 1 + 2 < 12
     assert scores[-1] < scores[best] <= before
-    assert macro_f1(result.model, right) == scores[best]
+    assert macro_f1(model, right) == scores[best]
 
 
 # --- Memory ------------------------------------------------------------------------------------
@@ -170,9 +193,8 @@ def test_gradient_checkpointing_computes_twice_and_learns_the_same(
 
         # Inside a layer: the layer's own hooks stand outside of what is computed again.
         model.encoder.encoder.layer[0].intermediate.register_forward_pre_hook(count)
-        trained[switch] = fine_tune(
-            model, examples, config, tmp_path / switch, progress=False
-        ).model
+        fine_tune(model, examples, config, tmp_path / switch, progress=False)
+        trained[switch] = model
     assert calls["true"] == 2 * calls["false"] > 0
     assert furthest(trained["true"], trained["false"]) < 1e-6
     assert furthest(trained["true"], fresh(config)) > 1e-4
@@ -190,9 +212,9 @@ def test_four_batches_of_8_with_accumulation_learn_what_one_of_32_does(
             model=("dropout=0", "encoder_dropout=0"),
         )
         examples = Examples(rows(sentences[:32], config), rows(sentences[32:], config), 0)
-        trained[size, steps] = fine_tune(
-            fresh(config), examples, config, tmp_path / f"{size}-{steps}", progress=False
-        ).model
+        trained[size, steps] = fresh(config)
+        folder = tmp_path / f"{size}-{steps}"
+        fine_tune(trained[size, steps], examples, config, folder, progress=False)
     assert furthest(trained[8, 4], trained[32, 1]) < 2e-5
     assert furthest(trained[8, 1], trained[32, 1]) > 1e-3
 

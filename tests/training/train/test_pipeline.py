@@ -1,6 +1,7 @@
 """From labelled sentences to a bundle, with a tiny encoder."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ torch = pytest.importorskip("torch")
 
 from serving.bundle import Bundle  # noqa: E402
 from serving.classifier import Classifier, softmax  # noqa: E402
+from serving.errors import InputError, RasdError  # noqa: E402
 from serving.onnx_model import load_tokenizer, tokenize  # noqa: E402
 from serving.records import Prediction  # noqa: E402
 from serving.text.normalize import NORMALIZERS  # noqa: E402
@@ -26,9 +28,9 @@ def test_the_bundle_classifies_and_names_the_data_it_learned_from(tiny_bundle):
     assert isinstance(answer, Prediction)
     assert sum(answer.probabilities.values()) == pytest.approx(1, abs=1e-5)
     provenance = classifier.bundle.manifest.provenance
-    assert provenance["data"]["train"]["sentences"] > 100
-    assert provenance["config"]["optimisation"]["seed"] == 1
-    assert len(provenance["history"]) == 3  # two epochs and the averaged weights
+    assert provenance.data.train.sentences > 100
+    assert provenance.config["optimisation"]["seed"] == 1
+    assert len(provenance.history) == 3  # two epochs and the averaged weights
 
 
 def test_transformers_reads_the_bundle_and_gives_the_ids_that_serving_gives(tiny_bundle, authored):
@@ -65,15 +67,60 @@ def test_exporting_again_gives_the_same_bundle(tiny_run, tmp_path):
     assert again.manifest.model == Bundle.load(tiny_run / "bundle").manifest.model
 
 
-def test_int8_that_strays_by_channels_is_scaled_by_tokens(tiny_run, tmp_path, monkeypatch):
-    def far_too_small(peaks, matrices):
-        return np.full_like(peaks, 1e-6)
+def test_a_model_under_the_gate_is_refused_with_advice_that_works(tiny_run, tmp_path):
+    checkpoint = shutil.copytree(tiny_run / "checkpoint", tmp_path / "checkpoint")
+    settings = checkpoint / "checkpoint.json"
+    found = json.loads(settings.read_text("utf-8"))
+    settings.write_text(json.dumps(found | {"min_agreement": 1.01}), encoding="utf-8")
+    with pytest.raises(RasdError, match=f"lower min_agreement in {settings}"):
+        export_folder(checkpoint, tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
 
-    monkeypatch.setattr("training.export.int8.smoothing_scale", far_too_small)
-    metrics = Bundle.load(
-        export_folder(tiny_run / "checkpoint", tmp_path / "bundle")
-    ).manifest.metrics
-    assert metrics["int8_agreement"] >= 0.9
+    settings.write_text(json.dumps(found | {"min_agreement": 0.5}), encoding="utf-8")
+    metrics = Bundle.load(export_folder(checkpoint, tmp_path / "bundle")).manifest.metrics
+    assert metrics["int8_agreement"] >= 0.5
+
+
+def test_the_tokenizer_states_the_length_that_the_model_reads(tiny_bundle):
+    from transformers import AutoTokenizer
+
+    assert AutoTokenizer.from_pretrained(tiny_bundle).model_max_length == 48
+
+
+def test_the_threshold_leaves_the_coverage_that_the_configuration_asks_for(tiny_run, tmp_path):
+    checkpoint = shutil.copytree(tiny_run / "checkpoint", tmp_path / "checkpoint")
+    settings = checkpoint / "checkpoint.json"
+    found = {}
+    for coverage in (0.5, 1.0):
+        changed = json.loads(settings.read_text("utf-8")) | {"coverage": coverage}
+        settings.write_text(json.dumps(changed), encoding="utf-8")
+        bundle = export_folder(checkpoint, tmp_path / str(coverage))
+        texts = [
+            json.loads(line)["text"]
+            for line in (checkpoint / "held_out.jsonl").read_text("utf-8").splitlines()
+        ]
+        answers = Classifier.load(bundle).classify(texts)
+        found[coverage] = np.mean([answer.certain for answer in answers])
+    assert found[0.5] == pytest.approx(0.5, abs=0.02)
+    assert found[1.0] == 1
+
+
+def test_a_checkpoint_of_an_older_version_is_exported(tiny_run, tmp_path):
+    """Its settings name the pooling; its record has keys that the configuration no longer has."""
+    checkpoint = shutil.copytree(tiny_run / "checkpoint", tmp_path / "checkpoint")
+    path = checkpoint / "checkpoint.json"
+    settings = json.loads(path.read_text("utf-8"))
+    settings["pooling"] = "mean"
+    settings["provenance"]["seeds"] = {}
+    settings["provenance"]["config"]["optimisation"] |= {"layer_decay": 1.0, "seeds": [1]}
+    settings["provenance"]["history"][0]["seed"] = 1
+    path.write_text(json.dumps(settings), encoding="utf-8")
+    bundle = Bundle.load(export_folder(checkpoint, tmp_path / "bundle"))
+    assert bundle.manifest.provenance.config["optimisation"]["seeds"] == [1]
+
+    path.write_text(json.dumps(settings | {"pooling": "cls"}), encoding="utf-8")
+    with pytest.raises(InputError, match="pooling"):
+        export_folder(checkpoint, tmp_path / "other")
 
 
 def test_training_again_gives_the_same_weights(tiny_run, tiny_encoder, tmp_path, authored):

@@ -1,4 +1,4 @@
-"""A training that is killed goes on where it was: real processes, kill -9, the same bytes."""
+"""A killed training resumes where it was: real processes, kill -9, the same bytes."""
 
 import json
 import re
@@ -13,7 +13,7 @@ pytest.importorskip("torch")
 
 from serving.errors import InputError
 from training.train.batches import LengthSampler
-from training.train.resume import claim, newest_checkpoint
+from training.train.resume import newest_checkpoint, reserve
 
 ROOT = Path(__file__).parents[3]
 RASD = Path(sys.executable).with_name("rasd")
@@ -35,38 +35,38 @@ def command(tiny_run: Path, tiny_encoder: Path, out: Path) -> list[str]:
     return [str(RASD), "train", "configs/arabert.yaml", "--out", str(out), *options]
 
 
-def kill_after_a_new_checkpoint(arguments: list[str], seed_folder: Path) -> int:
+def kill_after_a_new_checkpoint(arguments: list[str], folder: Path) -> int:
     """Run until there is a checkpoint later than those before; kill -9; return its step."""
-    before = newest_checkpoint(seed_folder)
+    before = newest_checkpoint(folder)
     run = subprocess.Popen(arguments, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     try:
-        while newest_checkpoint(seed_folder) == before:
+        while newest_checkpoint(folder) == before:
             assert run.poll() is None, run.stderr.read()
             time.sleep(0.002)
     finally:
         run.kill()
         run.communicate()
-    newest = newest_checkpoint(seed_folder)
+    newest = newest_checkpoint(folder)
     return int(newest.name.rpartition("-")[2])
 
 
 def test_a_run_killed_twice_ends_with_the_same_bytes(tiny_run, tiny_encoder, tmp_path):
     out = tmp_path / "run"
     arguments = command(tiny_run, tiny_encoder, out)
-    seed_folder = out / "trainer" / "seed-1"
-    first = kill_after_a_new_checkpoint(arguments, seed_folder)
-    second = kill_after_a_new_checkpoint(arguments, seed_folder)
+    trainer = out / "trainer"
+    first = kill_after_a_new_checkpoint(arguments, trainer)
+    second = kill_after_a_new_checkpoint(arguments, trainer)
     assert first < second
     assert not (out / "bundle").exists()
 
     # What a kill in the middle of writing leaves must not be taken for a checkpoint.
-    (seed_folder / "checkpoint-999").mkdir()
-    (seed_folder / "checkpoint-999" / "model.safetensors").write_bytes(b"half")
+    (trainer / "checkpoint-999").mkdir()
+    (trainer / "checkpoint-999" / "model.safetensors").write_bytes(b"half")
     run = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
-    went_on = re.search(r"goes on after step (\d+)", run.stderr)
-    assert went_on is not None
-    assert int(went_on[1]) >= second
+    resumed = re.search(r"resuming after step (\d+)", run.stderr)
+    assert resumed is not None
+    assert int(resumed[1]) >= second
     for name in ("model.onnx", "tokenizer.json"):
         assert (out / "bundle" / name).read_bytes() == (tiny_run / "bundle" / name).read_bytes()
     ours, theirs = (
@@ -80,15 +80,15 @@ def test_a_run_killed_twice_ends_with_the_same_bytes(tiny_run, tiny_encoder, tmp
 
 def test_another_run_does_not_go_on_from_what_is_there(tmp_path):
     folder = tmp_path / "trainer"
-    assert not claim(folder, {"max_length": 48, "data": {"train": "a"}})
+    assert not reserve(folder, {"max_length": 48, "data": {"train": "a"}})
     # Nothing is lost while there is no checkpoint.
-    assert not claim(folder, {"max_length": 64, "data": {"train": "a"}})
-    (folder / "seed-1" / "checkpoint-5").mkdir(parents=True)
-    (folder / "seed-1" / "checkpoint-5" / "complete").touch()
+    assert not reserve(folder, {"max_length": 64, "data": {"train": "a"}})
+    (folder / "checkpoint-5").mkdir(parents=True)
+    (folder / "checkpoint-5" / "complete").touch()
     with pytest.raises(InputError, match="unfinished run with another max_length, data\n"):
-        claim(folder, {"max_length": 48, "data": {"train": "b"}})
-    assert claim(folder, {"max_length": 64, "data": {"train": "a"}})
-    assert newest_checkpoint(folder / "seed-1").name == "checkpoint-5"
+        reserve(folder, {"max_length": 48, "data": {"train": "b"}})
+    assert reserve(folder, {"max_length": 64, "data": {"train": "a"}})
+    assert newest_checkpoint(folder).name == "checkpoint-5"
 
 
 def test_an_epochs_order_hangs_on_nothing_but_seed_and_epoch():

@@ -1,4 +1,4 @@
-"""`rasd train` as a process: from a hub's cache, killed between seeds, tracked, on a terminal."""
+"""`rasd train` as a process: from a hub's cache, killed and resumed, tracked, on a terminal."""
 
 import json
 import os
@@ -82,9 +82,9 @@ def test_an_encoder_of_the_hubs_cache_is_recorded_with_its_commit(command, tiny_
     assert "it/s" not in told
     bundle = tmp_path / "run" / "bundle"
     provenance = Bundle.load(bundle).manifest.provenance
-    assert provenance["encoder_commit"] == COMMIT
-    assert provenance["config"]["encoder"] == "rasd/tiny"
-    assert provenance["config"]["encoder_revision"] == "v1"
+    assert provenance.encoder_commit == COMMIT
+    assert provenance.config["encoder"] == "rasd/tiny"
+    assert provenance.config["encoder_revision"] == "v1"
     assert COMMIT in (bundle / "README.md").read_text(encoding="utf-8")
     config = json.loads((tmp_path / "run" / "checkpoint" / "config.json").read_text("utf-8"))
     assert config["hidden_dropout_prob"] == config["attention_probs_dropout_prob"] == 0.2
@@ -92,7 +92,7 @@ def test_an_encoder_of_the_hubs_cache_is_recorded_with_its_commit(command, tiny_
 
 def test_an_encoder_of_a_folder_has_no_commit(tiny_bundle):
     provenance = Bundle.load(tiny_bundle).manifest.provenance
-    assert provenance["encoder_commit"] is None
+    assert provenance.encoder_commit is None
     assert " at commit " not in (tiny_bundle / "README.md").read_text(encoding="utf-8")
 
 
@@ -113,31 +113,38 @@ def test_a_hub_that_cannot_be_reached_is_told_in_two_lines(command, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-# --- Several seeds -----------------------------------------------------------------------------
+# --- After a kill ------------------------------------------------------------------------------
 
 
-def test_a_run_killed_between_its_seeds_does_not_train_the_first_again(command, tmp_path):
-    arguments = command("optimisation.seeds=[1,2]")
-    first = tmp_path / "run" / "trainer" / "seed-1"
+def test_a_run_killed_after_its_training_does_not_train_again(command, tmp_path):
+    arguments = command()
+    result = tmp_path / "run" / "trainer" / "result.json"
     run = subprocess.Popen(arguments, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     try:
-        while not (first / "result.json").exists():
+        while not result.exists():
             assert run.poll() is None, run.stderr.read()
             time.sleep(0.002)
     finally:
         run.kill()
         run.communicate()
-    outcome = json.loads((first / "result.json").read_text(encoding="utf-8"))
+    outcome = json.loads(result.read_text(encoding="utf-8"))
 
     told = finish(arguments)
-    assert "going on with the unfinished run" in told
-    assert told.count("epoch 1 of 1: macro-F1") == 1
-    assert "2 seeds: macro-F1 " in told
-    assert " ± " in told
+    assert "resuming the unfinished run" in told
+    assert "epoch 1 of 1: macro-F1" not in told
     provenance = Bundle.load(tmp_path / "run" / "bundle").manifest.provenance
-    assert provenance["seeds"]["macro_f1"]["1"] == outcome["macro_f1"]
-    assert set(provenance["seeds"]["macro_f1"]) == {"1", "2"}
-    assert provenance["kept"] == provenance["seeds"]["kept"]["weights"]
+    assert provenance.kept == outcome["kept"]
+
+
+def test_a_gate_that_fails_says_how_to_accept_less_without_training_again(command, tmp_path):
+    strict = command("export.max_logit_difference=1e-12")
+    run = subprocess.run(strict, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert "the exported graph's logits differ from torch's by" in run.stderr
+    assert not (tmp_path / "run" / "bundle").exists()
+
+    told = finish(command())
+    assert "epoch 1 of 1: macro-F1" not in told
 
 
 # --- What is seen on the way -------------------------------------------------------------------
@@ -170,11 +177,11 @@ def test_tensorboard_gets_its_files_where_they_outlive_the_checkpoints(command, 
         reason="tensorboard is not installed (it is in the dev extra)",
     )
     finish(command("optimisation.report_to=[tensorboard]"))
-    (events,) = (tmp_path / "run" / "logs" / "seed-1").rglob("events.out.tfevents.*")
+    (events,) = (tmp_path / "run" / "logs").rglob("events.out.tfevents.*")
     read = accumulator.EventAccumulator(str(events)).Reload()
     (entry,) = read.Scalars("eval/macro_f1")
     provenance = Bundle.load(tmp_path / "run" / "bundle").manifest.provenance
-    assert entry.value == pytest.approx(provenance["history"][0]["macro_f1"], abs=1e-4)
+    assert entry.value == pytest.approx(provenance.history[0].macro_f1, abs=1e-4)
 
 
 def test_a_tracker_that_is_not_installed():

@@ -110,7 +110,7 @@ def test_nothing_is_left_when_the_outputs_are_not_the_same(unigram_encoder, text
     few = tmp_path / "few.txt"
     few.write_text("نفت الجماعة.\n", encoding="utf-8")
     assert trim(encoder, few, tmp_path / "out") == 1
-    assert "outputs of the trimmed encoder are off by" in capsys.readouterr().err
+    assert "the trimmed encoder's outputs differ by" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["encoder", "few.txt"]
 
 
@@ -123,5 +123,5 @@ def test_nothing_is_left_when_a_line_is_read_otherwise(
     )
     assert trim(tiny_encoder, text, tmp_path / "out") == 1
     error = capsys.readouterr().err
-    assert "the trimmed tokenizer reads this line otherwise" in error
+    assert "the trimmed tokenizer splits this line differently" in error
     assert not list(tmp_path.iterdir())

@@ -109,11 +109,17 @@ def test_the_file_is_one_that_an_annotator_can_work_through(
     assert {conflict["label"], conflict["twin_label"]} == {"denial", "claim"}
     assert conflict["suggested"] == conflict["twin_label"]
     assert {int(conflict["line"]), int(conflict["twin_line"])} == {151, rows.index(denial) + 1}
-    assert "1 near-identical to one with another label" in capsys.readouterr().out
+    assert "1 near-duplicates with another label" in capsys.readouterr().out
+
+
+def test_an_encoder_folder_that_is_missing_is_named(authored, tmp_path):
+    data = write(tmp_path / "a.jsonl", authored)
+    with pytest.raises(InputError, match=r"no folder .*runs/absent/checkpoint"):
+        validate_deep([data], SCHEME, None, "./runs/absent/checkpoint")
 
 
 def test_too_few_sentences_are_refused(authored, tiny_encoder, tmp_path):
     data = write(tmp_path / "a.jsonl", authored[:20])
-    with pytest.raises(InputError, match="too few for --deep"):
+    with pytest.raises(InputError, match=r"too little data for --deep: .* has \d"):
         validate_deep([data], SCHEME, tmp_path / "out.csv", str(tiny_encoder))
     assert not (tmp_path / "out.csv").exists()

@@ -69,7 +69,7 @@ def bundle(tmp_path: Path) -> Path:
         threshold=0.5,
         golden_predictions=(),
         metrics={},
-        provenance={},
+        provenance=None,
         files={name: sha256(folder / name) for name in REQUIRED_FILES},
     )
     write_manifest(folder, manifest)
@@ -86,9 +86,9 @@ def test_good_files_are_summed_up(
     counts = "attack_report 0, claim 0, denial 1, official_response 0, other 0"
     assert [line for line in output.out.splitlines() if line.startswith("ok")] == [
         f"ok  {good}: 1 sentences, {counts}",
-        f"ok  {config}: trains some/encoder on 5 sentences, holds out 1",
-        f"ok  {bundle}: the bundle tiny@3 of 5 labels, {names}",
-        f"ok  {LABELS}: 5 labels, {names}",
+        f"ok  {config}: trains some/encoder on 5 sentences, 1 held out",
+        f"ok  {bundle}: bundle tiny@3, 5 labels: {names}",
+        f"ok  {LABELS}: 5 labels: {names}",
     ]
     assert "    warning: " in output.out
     assert "no claim is held out" in output.out

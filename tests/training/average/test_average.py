@@ -1,4 +1,4 @@
-"""The mean of several trainings' weights."""
+"""The mean of several runs' weights."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 from serving.bundle import Bundle  # noqa: E402
 from serving.classifier import Classifier  # noqa: E402
 from serving.errors import InputError  # noqa: E402
-from training.average import average  # noqa: E402
+from training.average.run import average  # noqa: E402
 from training.export.run import export_folder  # noqa: E402
 from training.model.checkpoint import load_checkpoint  # noqa: E402
 
@@ -47,7 +47,7 @@ def test_every_weight_is_the_mean_and_the_result_is_a_checkpoint(tiny_run, other
     card = (bundle.folder / "README.md").read_text(encoding="utf-8")
     assert card.count("rasd train configs/arabert.yaml") == 1  # the command of both
     assert "rasd average one two --out mean" in card
-    assert "the mean of 2 trainings" in card
+    assert "the mean of 2 training runs" in card
 
 
 def test_the_mean_of_a_checkpoint_with_itself_is_itself(tiny_run, tmp_path):
@@ -66,7 +66,7 @@ def test_a_mean_of_means_tells_of_every_training_once(tiny_run, other, tmp_path)
     nested = average([mean, other_mean], tmp_path / "nested", command=[*name, "of means"])
     bundle = export_folder(nested, tmp_path / "bundle")
     card = (bundle / "README.md").read_text(encoding="utf-8")
-    assert "the mean of 2 trainings" in card
+    assert "the mean of 2 training runs" in card
     made = card[card.index("## Made by") :]
     assert made.count("rasd train configs/arabert.yaml") == 1  # the command of both
     assert made.count("rasd average") == 3
@@ -83,11 +83,11 @@ def _settings(folder, **values):
     [
         (lambda folder: _settings(folder, max_length=32), "another max_length"),
         (lambda folder: _settings(folder, normalizer="light"), "another normalizer"),
-        (lambda folder: (folder / "held_out.jsonl").write_text(""), "held out others"),
+        (lambda folder: (folder / "held_out.jsonl").write_text(""), "other held-out sentences"),
         (lambda folder: (folder / "tokenizer.json").write_text("{}"), "another tokenizer"),
     ],
 )
-def test_trainings_that_do_not_go_together_are_refused(tiny_run, other, tmp_path, change, says):
+def test_runs_that_do_not_go_together_are_refused(tiny_run, other, tmp_path, change, says):
     change(other)
     with pytest.raises(InputError, match=says):
         average([tiny_run / "checkpoint", other], tmp_path / "mean", command=COMMAND)
@@ -95,5 +95,5 @@ def test_trainings_that_do_not_go_together_are_refused(tiny_run, other, tmp_path
 
 
 def test_one_checkpoint_is_no_mean(tiny_run, tmp_path):
-    with pytest.raises(InputError, match="its own mean"):
+    with pytest.raises(InputError, match="only one checkpoint"):
         average([tiny_run / "checkpoint"], tmp_path / "mean", command=COMMAND)

@@ -1,8 +1,8 @@
-"""`rasd average`: one checkpoint whose weights are the mean of several.
+"""The mean of the weights of several checkpoints (a "model soup").
 
-Wortsman et al. 2022, "Model soups": trainings that start from the same weights, head included,
-end near enough to one another that the mean of their weights is often better than the best of
-them, and costs no more to run. Here all of them count alike.
+Wortsman et al. 2022, "Model soups": runs that start from the same weights, head included, end so
+near to one another that the mean of their weights is often better than the best of them. It costs
+no more to run. All checkpoints have the same weight.
 """
 
 import shlex
@@ -27,40 +27,43 @@ from training.model.checkpoint import (
     Checkpoint,
     load_checkpoint,
     save_checkpoint,
-    trainings,
 )
 
 
 def average(folders: Sequence[Path], out: Path, *, command: Sequence[str]) -> Path:
     """Write the mean of the checkpoints in `folders` to `out` and return it.
 
-    Raises InputError when they are not of one kind, or were not held to the same sentences: what
-    one of them is measured on, another may have learned.
+    Raises InputError if they differ in kind or in their held-out sentences: one could have been
+    trained on the sentences that another is measured on.
     """
     check_place(out, sign=SETTINGS)
     if out.resolve() in [folder.resolve() for folder in folders]:
         raise InputError(
-            f"{out}: is one of the checkpoints to average, and would be replaced",
+            f"{out}: is one of the checkpoints to average, and would be overwritten",
             "Name a new folder with --out.",
         )
     checkpoints = [load_checkpoint(folder) for folder in folders]
     if len(checkpoints) < 2:
-        raise InputError(f"{folders[0]}: one checkpoint is its own mean", "Name two or more.")
+        raise InputError(f"{folders[0]}: only one checkpoint", "Name two or more.")
     first = checkpoints[0]
     for other in checkpoints[1:]:
         _check_alike(first, other)
     weights = [checkpoint.model.state_dict() for checkpoint in checkpoints]
     first.model.load_state_dict({name: _mean([w[name] for w in weights]) for name in weights[0]})
     settings = first.settings
-    provenance = settings.provenance | {
-        "command": shlex.join(command),
-        "averaged": [
-            checkpoint.settings.provenance | {"weights": sha256(checkpoint.folder / WEIGHTS)}
-            for checkpoint in checkpoints
-        ],
-        "environment": environment(),
-    }
-    provenance["kept"] = f"the mean of {len(trainings(provenance))} trainings"
+    parts = (
+        one.settings.provenance.model_copy(update={"weights": sha256(one.folder / WEIGHTS)})
+        for one in checkpoints
+    )
+    provenance = settings.provenance.model_copy(
+        update={
+            "command": shlex.join(command),
+            "averaged": tuple(parts),
+            "environment": environment(),
+        }
+    )
+    kept = f"the mean of {len(provenance.runs())} training runs"
+    provenance = provenance.model_copy(update={"kept": kept})
     held_out = read_labelled(
         [first.folder / HELD_OUT], settings.scheme, NORMALIZERS[settings.normalizer].apply
     )
@@ -73,7 +76,7 @@ def average(folders: Sequence[Path], out: Path, *, command: Sequence[str]) -> Pa
             held_out=held_out.sentences,
             sample=first.sample,
         )
-    sys.stderr.write(f"the mean of {len(checkpoints)} checkpoints; `rasd export` measures it\n")
+    sys.stderr.write(f"averaged {len(checkpoints)} checkpoints; `rasd export` measures the mean\n")
     return out
 
 
@@ -82,11 +85,12 @@ def _mean(values: Sequence[Tensor]) -> Tensor:
 
 
 def _check_alike(first: Checkpoint, other: Checkpoint) -> None:
-    """Raise InputError for the first thing in which two checkpoints must not differ, but do."""
-    for what in ("scheme", "normalizer", "max_length", "pooling"):
+    """Raise InputError if two checkpoints cannot be averaged, with the first difference."""
+    for what in ("scheme", "normalizer", "max_length"):
         if getattr(first.settings, what) != getattr(other.settings, what):
             raise _different(first, other, f"another {what}")
-    for file, what in (("tokenizer.json", "another tokenizer"), (HELD_OUT, "held out others")):
+    different = (("tokenizer.json", "another tokenizer"), (HELD_OUT, "other held-out sentences"))
+    for file, what in different:
         if (first.folder / file).read_bytes() != (other.folder / file).read_bytes():
             raise _different(first, other, what)
     one, two = first.model.state_dict(), other.model.state_dict()
@@ -97,5 +101,5 @@ def _check_alike(first: Checkpoint, other: Checkpoint) -> None:
 def _different(first: Checkpoint, other: Checkpoint, what: str) -> InputError:
     return InputError(
         f"{other.folder}: {what} than {first.folder}",
-        "Average trainings of one configuration, which differ in seed, rates or further text.",
+        "Average runs of one configuration; they may differ in seed, rates or further text.",
     )

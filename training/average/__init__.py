@@ -1,0 +1,4 @@
+"""`rasd average`: one checkpoint whose weights are the mean of several.
+
+Imports `labelled` and `model`.
+"""

@@ -1,0 +1,46 @@
+"""Remove unused tokens from an encoder.
+
+The encoder becomes smaller, with the same output on your text. It has a
+BERT-like architecture and a WordPiece or Unigram tokenizer. Special and added
+tokens and the single characters of Arabic, Latin, digits and punctuation are
+kept, so new words are split into characters instead of becoming unknown.
+
+Nothing is written unless every text has the same tokens as before and a sample
+of them the same outputs.
+
+example: rasd trim intfloat/multilingual-e5-small --text archive/ --out encoders/small
+"""
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `rasd trim`."""
+    parser.add_argument("encoder", metavar="ENCODER", help="a folder or a Hugging Face hub id")
+    parser.add_argument(
+        "--text",
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help="anything that `rasd classify` reads; each line or record is one text",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
+    parser.add_argument(
+        "--normalizer",
+        choices=("light", "arabert"),
+        default="light",
+        help="the normaliser that training will use (default: light)",
+    )
+    parser.add_argument(
+        "--text-field", default="text", metavar="NAME", help="field or column (default: text)"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Trim and print a report."""
+    from training.trim.run import trim
+
+    given = {"normalizer": options.normalizer, "text_field": options.text_field}
+    trim(options.encoder, options.text, options.out, **given)
+    return 0
