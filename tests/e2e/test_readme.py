@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from serving.classifier import Classifier
-from serving.cli import build_parser
+from serving.cli import build_parser, main
 from serving.records import Document, Prediction, Sentence, sentence_record
 from serving.text.sentences import split_sentences
 
@@ -179,6 +179,13 @@ def test_the_classify_answer_in_the_api_page_is_real(classifier):
     sentence = split_sentences(document["text"])[0]
     assert_near(first, record(classifier, Document(**document), sentence, first))
     assert shown["model"] == classifier.model
+
+
+def test_the_mistake_in_readme_is_what_validate_reports(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("my.csv").write_text("text,label\nنفت الوزارة سقوط صاروخ.,deny\n", encoding="utf-8")
+    assert main(["validate", "my.csv"]) == 2
+    assert blocks("README.md", "text") == [capsys.readouterr().err]
 
 
 def record(
