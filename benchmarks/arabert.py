@@ -142,7 +142,7 @@ def export(
     sentences: Sequence[LabelledSentence],
     folder: Path,
 ) -> Path:
-    """Export `model` as a bundle, calibrated on `sentences`, as `rasd train` does."""
+    """Make a bundle of `model`, calibrated on `sentences`, as `rasd train` does at its end."""
     side = {
         "sentences": len(sentences),
         "labels": {name: sum(s.label == name for s in sentences) for name in SCHEME.names},

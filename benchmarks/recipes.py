@@ -99,7 +99,7 @@ class Adversarial(SentenceTrainer):
 
 
 class LogitAdjustment(SentenceTrainer):
-    """Logit adjustment: the log frequencies of the labels are added (Menon et al. 2021)."""
+    """The loss of logits to which the labels' logarithmic shares are added (Menon et al. 2021)."""
 
     def compute_loss(
         self, model: torch.nn.Module, inputs: dict[str, Tensor], *options: Any, **more: Any

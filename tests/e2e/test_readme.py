@@ -28,8 +28,9 @@ def blocks(page: str, language: str) -> list[str]:
 def commands(page: str) -> list[str]:
     """Every command line of `rasd` on a page: in its blocks (fenced or indented) and its text."""
     indented = re.findall(r"^ {4}(?=\S)(.*)$", TEXTS[page], flags=re.M)
-    lines = [*indented, *"\n".join(blocks(page, "sh")).replace("\\\n", " ").splitlines()]
-    shell = [re.search(r"(?:^|\| |-- |exec rasd )(rasd .*)", line.strip()) for line in lines]
+    fenced = "\n".join(blocks(page, "sh") + blocks(page, "console")).replace("\\\n", " ")
+    lines = [line.strip() for line in [*indented, *fenced.splitlines()]]
+    shell = [re.search(r"(?:^|^\$ |\| |exec rasd )(rasd .*)", line) for line in lines]
     quoted = re.findall(r"`(rasd [^`]+)`", TEXTS[page])
     return [match[1] for match in shell if match] + [line for line in quoted if "…" not in line]
 
