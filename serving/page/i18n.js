@@ -3,7 +3,7 @@
 const WORDS = {
   en: {
     skip: "Skip to the results",
-    lead: "What does each sentence of this article do?",
+    lead: "What does each sentence of this news do?",
     placeholder: "Paste Arabic news here…",
     label: "Label the sentences",
     files: "Choose files",
