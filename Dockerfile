@@ -1,4 +1,4 @@
-# The service with the model that ships: no torch, no root, nothing written outside /data.
+# The service with the default model: no PyTorch, no root user, writes only to /data.
 # docker build -t rasd . && docker run -p 127.0.0.1:8000:8000 -e RASD_API_KEYS=desk:KEY rasd
 
 FROM python:3.13-slim AS build
@@ -6,7 +6,7 @@ WORKDIR /src
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY serving serving
 COPY training training
-# The byte code is made here: a read-only root keeps none.
+# Compile the byte code now: a read-only root file system cannot store it later.
 RUN python -m venv /opt/rasd \
  && /opt/rasd/bin/pip install --no-cache-dir --compile ".[postgres]"
 
@@ -22,6 +22,6 @@ VOLUME /data
 EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=5s --start-period=20s --retries=3 \
   CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/livez', timeout=4)"]
-# SIGTERM finishes what is in flight: leave it longer than limits.drain_seconds.
+# On SIGTERM the service completes the requests in flight: allow more than limits.drain_seconds.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["rasd", "serve", "--config", "/etc/rasd/serve.yaml"]

@@ -1,17 +1,17 @@
-# Everything happens in .venv, which the first command makes: nothing is installed outside it.
+# Everything is installed in .venv, which the first target creates, and nothing outside it.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
 .PHONY: run test lint bench stress clean
 
-# Label the sample article with the model that ships, then serve that model and the page on this
-# machine; the address is printed.
+# Label the sample article with the default model, then start the service and its web page on this
+# machine and print the URL.
 run: $(VENV)/.serving
 	$(BIN)/rasd classify data/sample_article.txt --format table
 	$(BIN)/rasd serve
 
-# Every test.
+# Run every test.
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
 
@@ -20,14 +20,14 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The figures in README.md.
+# Measure speed on this machine: the tables of docs/performance.md.
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/normalize.py
 	$(BIN)/python benchmarks/sentences.py
 	$(BIN)/python benchmarks/classify.py
 	$(BIN)/python benchmarks/serve.py
 
-# Twelve minutes of overload, long running and idling, against the promises made of them.
+# Load test of twelve minutes: overload, mixed load, idle. Fails if a limit is exceeded.
 stress: $(VENV)/.dev
 	$(BIN)/python benchmarks/overload.py
 

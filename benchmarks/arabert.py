@@ -1,12 +1,12 @@
-"""How fast an AraBERT labels: a bundle of ours against transformers' pipeline and ONNX Runtime.
+"""Speed of an AraBERT-sized bundle, against transformers' pipeline and ONNX Runtime's int8.
 
     python benchmarks/arabert.py [--encoder FOLDER] [LABELLED.jsonl ...]
 
-The model has AraBERT's shape and random weights, which cost the same time as trained ones. FOLDER
-holds AraBERT's config.json and tokenizer files; without it both are made on the spot, the word
-pieces being learned from the sentences. Every way labels the same sentences on the same cores,
-one way after the other. Only Classifier starts from raw text: the pipelines get normalised text,
-the graphs token ids.
+The model has AraBERT's shape and random weights, which take the same time as trained ones. FOLDER
+contains AraBERT's config.json and tokenizer files; without it, substitutes are generated, with a
+vocabulary learned from the sentences. All methods label the same sentences on the same cores, one
+after the other. Only Classifier starts from raw text: the pipelines get normalised text, the
+graphs get token ids.
 """
 
 import argparse
@@ -41,7 +41,7 @@ ROOT = Path(__file__).parent.parent
 SCHEME = LabelScheme.read(ROOT / "configs" / "labels.yaml")
 NORMALIZE = NORMALIZERS["arabert"].apply
 MAX_LENGTH = 128
-CALIBRATION = 128  # sentences that scale int8
+CALIBRATION = 128  # sentences that calibrate int8
 BATCHES = (8, 32)
 
 
@@ -104,7 +104,7 @@ def main() -> None:
 def plain_graphs(
     found: graphs.Graphs, ids: list[list[int]], padding_id: int, threads: int
 ) -> dict[str, Callable[[], object]]:
-    """Return the graphs as ONNX Runtime is mostly used, and in the batches Classifier makes."""
+    """Return the graphs in ONNX Runtime's usual setting, and in the batches of Classifier."""
     ways: dict[str, Callable[[], object]] = {}
     for name, path in (("stock int8", found.stock), ("our int8", found.ours)):
         session = plain.session(path, threads)
@@ -162,7 +162,7 @@ def export(
         max_length=MAX_LENGTH,
         dropout=0.0,
         coverage=0.8,
-        min_agreement=0.0,  # with random weights every label is a toss-up
+        min_agreement=0.0,  # with random weights every label is arbitrary
         max_logit_difference=1e-3,
         provenance=provenance,
     )
@@ -179,7 +179,7 @@ def export(
 
 
 def table(seconds: dict[str, float], tokens: int, sentences: int) -> None:
-    """Print each way's speed and how many times as fast the first one, Classifier, is."""
+    """Print each method's speed and the speed-up of the first one, Classifier."""
     best, *_ = seconds.values()
     print(f"{'way':46}{'tokens/s':>10}{'sentences/s':>13}{'Classifier is':>15}")
     for name, took in seconds.items():

@@ -1,8 +1,8 @@
-"""How fast the model that ships is: sentences a second, against plainer ways, and cold start.
+"""Speed of the default model: sentences per second, simpler methods, and cold start.
 
     python benchmarks/classify.py [LABELLED.jsonl ...]
 
-Every way scores the same sentences with the same graph on the same threads, one after the other.
+All methods score the same sentences with the same graph and threads, one after the other.
 """
 
 import argparse

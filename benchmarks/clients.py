@@ -1,7 +1,7 @@
-"""HTTP clients for the benchmarks of the service: plain, on keep-alive connections, in a process.
+"""HTTP clients for the benchmarks of the service, on keep-alive connections.
 
-The clients run in a process of their own, so that they share the cores with the service as another
-program would, and not the service's interpreter.
+The clients run in a separate process: they share the cores with the service, as another program
+would, but not its interpreter.
 """
 
 import http.client
@@ -25,18 +25,18 @@ from urllib.parse import urlsplit
 
 @dataclass
 class Outcome:
-    """What a run of clients saw: seconds of each request by status code."""
+    """The result of a run of clients: seconds of each request by status code."""
 
     wall: float = 0.0
     seconds: dict[int, list[float]] = field(default_factory=dict)
 
     @property
     def codes(self) -> dict[int, int]:
-        """How many answers there were of each status code; 0 is none at all."""
+        """The number of answers per status code; 0 means no answer."""
         return {code: len(values) for code, values in sorted(self.seconds.items())}
 
     def percentile(self, share: float) -> float:
-        """Return the milliseconds within which this share of the 200 answers came."""
+        """Return this quantile of the latency of 200 answers, in milliseconds."""
         values = sorted(self.seconds.get(200, [float("nan")]))
         return 1000 * values[min(len(values) - 1, int(share * len(values)))]
 
@@ -44,7 +44,7 @@ class Outcome:
 def load(
     url: str, path: str, bodies: Sequence[bytes], *, clients: int, seconds: float, timeout: float
 ) -> Outcome:
-    """Let `clients` ask in a closed loop for some seconds, in a process of their own."""
+    """Run `clients` in a closed loop for some seconds, in a separate process."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
         return pool.apply(_load, (url + path, list(bodies), clients, seconds, timeout))
@@ -77,7 +77,7 @@ def _load(url: str, bodies: list[bytes], clients: int, seconds: float, timeout: 
                 outcome.seconds.setdefault(code, []).append(taken)
             turn += clients
             if code == 503:
-                time.sleep(0.05)  # a client that hears Retry-After would wait longer
+                time.sleep(0.05)  # a client that obeys Retry-After would wait longer
 
     threads = [threading.Thread(target=ask, args=(n,)) for n in range(clients)]
     for thread in threads:
@@ -106,7 +106,7 @@ def server(*command: object, ready: str, port: int) -> Iterator[subprocess.Popen
             process.terminate()
             with suppress(subprocess.TimeoutExpired):
                 process.wait(40)
-            # What a plain LitServe leaves behind goes on taking the processor.
+            # Processes that a plain LitServe leaves behind keep using the CPU.
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
 
@@ -128,7 +128,7 @@ def _wait(process: subprocess.Popen[bytes], port: int, path: str, log: Path) -> 
 
 
 def family(pid: int) -> list[int]:
-    """Return a process and all under it."""
+    """Return a process and all its descendants."""
     found = [pid]
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         for child in task.read_text().split():
@@ -137,7 +137,7 @@ def family(pid: int) -> list[int]:
 
 
 def pss(pid: int) -> float:
-    """Return the proportional memory of a process and all under it, in MB."""
+    """Return the proportional memory (PSS) of a process and its descendants, in MB."""
     total = 0
     for process in family(pid):
         for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
@@ -147,7 +147,7 @@ def pss(pid: int) -> float:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the processor time that a process and all under it have used."""
+    """Return the CPU seconds that a process and its descendants have used."""
     ticks = 0
     for process in family(pid):
         fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
@@ -166,7 +166,7 @@ def encoded(body: Any) -> bytes:
 
 
 def row(name: str, sentences: int, outcome: Outcome) -> str:
-    """Return a line of the table: sentences a second and latencies."""
+    """Return a line of the table: sentences per second and latencies."""
     answered = len(outcome.seconds.get(200, []))
     others = Counter({k: v for k, v in outcome.codes.items() if k != 200})
     return (

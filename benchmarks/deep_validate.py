@@ -1,9 +1,9 @@
-"""What `rasd validate --deep` is worth: labels flipped at random, and how many of them it finds.
+"""Quality of `rasd validate --deep`: how many randomly flipped labels it finds.
 
     python benchmarks/deep_validate.py [--data data/authored.jsonl] [--share 0.05] [--draws 5]
 
-The precision among the first findings is a lower bound: labels that were wrong before count
-against it.
+The precision among the first findings is a lower bound: labels that were already wrong count as
+false findings.
 """
 
 import argparse
@@ -26,7 +26,7 @@ NORMALIZE = NORMALIZERS["light"].apply
 
 
 def main() -> None:
-    """Flip, look, count, print."""
+    """Flip labels, run the search, count the hits and print them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=ROOT / "data" / "authored.jsonl")
     parser.add_argument("--share", type=float, default=0.05, help="of the labels to flip")

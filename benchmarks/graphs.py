@@ -40,11 +40,11 @@ class Graphs:
 def write_graphs(
     model: SentenceClassifier, folder: Path, calibration: Sequence[Sequence[int]]
 ) -> Graphs:
-    """Write the graphs of `model` into `folder`; ours is scaled on `calibration` token ids."""
+    """Write the graphs of `model` into `folder`; ours is calibrated on `calibration` token ids."""
     graphs = Graphs(*(folder / f"{name}.onnx" for name in ("full", "stock", "ours")))
     export_onnx(model, graphs.full)
     quantize_int8(graphs.full, graphs.ours, calibration)
-    logging.disable(logging.WARNING)  # its advice to optimise first, which changes nothing here
+    logging.disable(logging.WARNING)  # it advises to optimise first, which changes nothing here
     quantize_dynamic(graphs.full, graphs.stock, per_channel=True, weight_type=QuantType.QInt8)
     logging.disable(logging.NOTSET)
     return graphs
@@ -53,7 +53,7 @@ def write_graphs(
 def arabert_parts(
     encoder: Path | None, texts: Sequence[str], folder: Path, *, layers: int | None
 ) -> tuple[PretrainedConfig, PreTrainedTokenizerBase]:
-    """Return AraBERT's configuration and tokenizer from `encoder`, or stand-ins made in `folder`.
+    """Return AraBERT's configuration and tokenizer from `encoder`, or substitutes made in `folder`.
 
     The stand-ins have its shape, which is BERT base's with 64,000 word pieces; the pieces are
     learned from `texts`, as many as those give. `layers` takes the place of its 12.
@@ -77,7 +77,7 @@ def arabert_parts(
 
 
 def random_classifier(config: PretrainedConfig) -> SentenceClassifier:
-    """Return a classifier of random weights: they cost the same time as trained ones."""
+    """Return a classifier with random weights: they take the same time as trained ones."""
     torch.manual_seed(0)
     return SentenceClassifier(empty_encoder(config), labels=LABELS, dropout=0.0)
 
@@ -94,7 +94,7 @@ def centre(model: SentenceClassifier, sentences: Sequence[Sequence[int]]) -> Non
 
 
 def error(full: NDArray[np.float32], int8: NDArray[np.float32]) -> str:
-    """Say how far int8's logits (sentences, labels) are from those in single precision.
+    """Describe how far int8's logits (sentences, labels) are from those in single precision.
 
     A label's root mean square of the differences is told in standard deviations that its logit
     has between sentences.

@@ -1,12 +1,13 @@
-"""What our int8 costs and keeps: against fp32, stock dynamic int8 and the bare products.
+"""Speed and error of our int8, against fp32, ONNX Runtime's dynamic int8 and products alone.
 
     python benchmarks/int8.py [--encoder FOLDER] [--checkpoint FOLDER]
 
-Two models: one of AraBERT's shape with random weights (see `benchmarks/arabert.py`), and the
-shipped encoder with a fresh head, or a checkpoint of `rasd train`. Speeds are in tokens a second,
-with the threads inside every operator. GOP/s counts the products with weights alone, two operations
-a weight and token, over the whole graph's time; beside it stands what ONNX Runtime's MatMulInteger
-reaches on these products by themselves, one after the other, at the same number of rows.
+There are two models: one of AraBERT's shape with random weights (see `benchmarks/arabert.py`), and
+the included encoder with a new head, or a checkpoint of `rasd train`. Speeds are in tokens per
+second, with intra-op threads. GOP/s counts only the products with weights (two operations per
+weight and token), over the time of the whole graph. The column MatMulInteger is the limit: what
+that operator of ONNX Runtime reaches on these products alone, one after the other, at the same
+number of rows.
 """
 
 import argparse
@@ -40,7 +41,7 @@ SHAPES = ((1, 32), (8, 32), (16, 48), (32, 64))  # sentences, tokens
 ROUNDS = 5
 WAYS = tuple(field.name for field in fields(graphs.Graphs))
 MAX_LENGTH = 128
-CALIBRATION = 128  # sentences that scale int8; the others tell its error
+CALIBRATION = 128  # sentences that calibrate int8; its error is measured on the others
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ def main() -> None:
 
 
 def subjects(options: argparse.Namespace, scratch: Path) -> Iterator[Subject]:
-    """Give the model of AraBERT's shape, then the shipped encoder's or the checkpoint's."""
+    """Yield the model of AraBERT's shape, then that of the included encoder or checkpoint."""
     scheme = LabelScheme.read(ROOT / "configs" / "labels.yaml")
     read = read_labelled([ROOT / "data" / "authored.jsonl"], scheme, NORMALIZERS["light"].apply)
     texts = [sentence.text for sentence in read.sentences]
@@ -111,7 +112,7 @@ def subjects(options: argparse.Namespace, scratch: Path) -> Iterator[Subject]:
 
 
 def table(found: graphs.Graphs, threads: int, seconds: float, pieces: int) -> None:
-    """Print the speeds of the three graphs at every shape, and how near the limit they come."""
+    """Print the speeds of the three graphs at every shape, and their share of the limit."""
     sessions = {
         way: plain.session(path, threads) for way, path in zip(WAYS, astuple(found), strict=True)
     }
@@ -149,7 +150,7 @@ def table(found: graphs.Graphs, threads: int, seconds: float, pieces: int) -> No
 
 
 def times(calls: Mapping[object, Callable[[], object]], seconds: float) -> dict[object, float]:
-    """Return each call's median seconds over interleaved rounds, after one that is not counted."""
+    """Return each call's median seconds over interleaved rounds, after a warm-up round."""
     taken: dict[object, list[float]] = {name: [] for name in calls}
     for number in range(ROUNDS + 1):
         for name, call in calls.items():

@@ -16,7 +16,7 @@ class OnnxAPI(litserve.LitAPI):
     """ONNX Runtime with its defaults, a batch padded to its longest sentence."""
 
     def setup(self, device: str) -> None:  # noqa: ARG002
-        """Load the model that ships."""
+        """Load the default model."""
         import onnxruntime
         from tokenizers import Tokenizer
 
@@ -28,7 +28,7 @@ class OnnxAPI(litserve.LitAPI):
         self.names = bundle.scheme.names
 
     def decode_request(self, request: dict[str, str]) -> str:
-        """Take the text."""
+        """Return the text of the request."""
         return request["text"]
 
     def predict(self, texts: list[str]) -> list[Any]:
@@ -41,7 +41,7 @@ class OnnxAPI(litserve.LitAPI):
         return list(powers / powers.sum(axis=1, keepdims=True))
 
     def encode_response(self, output: Any) -> dict[str, Any]:
-        """Give the label and its score."""
+        """Return the label and its score."""
         return {"label": self.names[int(output.argmax())], "score": float(output.max())}
 
 
@@ -57,7 +57,7 @@ class PipelineAPI(litserve.LitAPI):
         self.pipeline = pipeline("text-classification", model=self.checkpoint, device=device)
 
     def decode_request(self, request: dict[str, str]) -> str:
-        """Take the text."""
+        """Return the text of the request."""
         return request["text"]
 
     def predict(self, texts: list[str]) -> list[Any]:
@@ -65,7 +65,7 @@ class PipelineAPI(litserve.LitAPI):
         return list(self.pipeline(texts, truncation=True, batch_size=8))
 
     def encode_response(self, output: Any) -> Any:
-        """Give what the pipeline gives."""
+        """Return the answer of the pipeline."""
         return output
 
 

@@ -1,7 +1,9 @@
-"""Sentences a second through each normaliser, and through AraBERT's own preprocessing.
+"""Speed of each normaliser, and of AraBERT's own preprocessing, in sentences per second.
 
-Run from the repository: python benchmarks/normalize.py. One thread, its CPU time, the best of
-several rounds in turn: other load on the machine counts little. Needs the dev extra (`arabert`).
+    python benchmarks/normalize.py
+
+CPU time of one thread, the best of several interleaved rounds, so that other load on the machine
+has little effect. Needs the dev extra (`arabert`).
 """
 
 import json
@@ -20,7 +22,7 @@ WORDS, SENTENCES, ROUNDS = 20, 3000, 7
 
 
 def sentences() -> list[str]:
-    """Return 20-word stretches of the authored sentences, laid end to end."""
+    """Return the text of the authored sentences in pieces of 20 words."""
     lines = AUTHORED.read_text(encoding="utf-8").splitlines()
     words = " ".join(json.loads(line)["text"] for line in lines).split()
     starts = range(0, len(words) - WORDS, WORDS)

@@ -1,8 +1,8 @@
-"""How the service bears up: overload, memory over a long run, what it costs to be idle, its start.
+"""Load test of the service: overload, memory over a long run, idle cost, start-up.
 
     python benchmarks/overload.py [--overload 60] [--mixed 600] [--idle 60]
 
-Prints each promise and whether it was kept; exits with 1 if one was not.
+Prints each measurement with its limit; exits with 1 if a limit is exceeded.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def idle(pid: int, seconds: float) -> None:
-    """Measure processor time and memory of a service that nobody asks."""
+    """Measure CPU time and memory of an idle service."""
     before = clients.cpu_seconds(pid)
     time.sleep(seconds)
     told("idle CPU", 100 * (clients.cpu_seconds(pid) - before) / seconds, 1.0, "%")
@@ -51,7 +51,7 @@ def idle(pid: int, seconds: float) -> None:
 
 
 def overload(texts: list[str], number: int, seconds: float) -> None:
-    """Send far more than there are places for."""
+    """Send far more requests than may be in flight."""
     bodies = [clients.encoded({"sentences": a}) for a in clients.articles(texts, 20, 200)]
     before = one_client(bodies)
     outcome = clients.load(
@@ -63,19 +63,19 @@ def overload(texts: list[str], number: int, seconds: float) -> None:
     told("answers other than 200, 429, 503", odd, 0, "")
     slowest = max(value for values in outcome.seconds.values() for value in values)
     told("slowest answer", slowest, DEADLINE, "s")
-    print(f"a while after: {time.monotonic() - ended:.1f} s")
+    print(f"time since the overload: {time.monotonic() - ended:.1f} s")
     after = one_client(bodies)
-    told("p50 after the end / before", after / before, 1.1, "")
+    told("p50 after the overload / before", after / before, 1.1, "")
 
 
 def one_client(bodies: list[bytes]) -> float:
-    """Return the median milliseconds of one client's articles."""
+    """Return the median latency of one client's articles, in milliseconds."""
     outcome = clients.load(URL, "/v1/classify", bodies, clients=1, seconds=4, timeout=60)
     return outcome.percentile(0.5)
 
 
 def mixed(pid: int, texts: list[str], seconds: float) -> None:
-    """Send small, large and wrong requests, and watch the memory."""
+    """Send small, large and invalid requests, and measure the memory."""
     order = random.Random(1)
     bodies = []
     for _ in range(300):
@@ -93,12 +93,12 @@ def mixed(pid: int, texts: list[str], seconds: float) -> None:
     for _ in range(parts):
         clients.load(URL, "/v1/classify", bodies, clients=4, seconds=seconds / parts, timeout=60)
         readings.append(clients.pss(pid))
-    print("memory (PSS, MB) while it goes on:", " ".join(f"{value:.0f}" for value in readings))
+    print("memory (PSS, MB) during the run:", " ".join(f"{value:.0f}" for value in readings))
     told("memory at the end / after the first part", readings[-1] / readings[0], 1.05, "")
 
 
 def told(what: str, value: float, limit: float, unit: str) -> None:
-    """Print a figure and its limit."""
+    """Print a measurement and its limit."""
     global failed  # noqa: PLW0603
     failed |= value > limit
     verdict = "ok" if value <= limit else "TOO MUCH"

@@ -1,6 +1,6 @@
-"""What several benchmarks share: ways timed by turns, and ONNX Runtime as it is mostly used.
+"""Shared by several benchmarks: interleaved timing, and ONNX Runtime in its usual setting.
 
-That is: sentences in file order, padded batches, threads inside operators.
+The usual setting: sentences in file order, padded batches, intra-op threads.
 """
 
 import statistics
@@ -12,11 +12,11 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-PAUSE = 0.5  # seconds, in which the last way's idle threads stop spinning
+PAUSE = 0.5  # seconds; the idle threads of the previous method stop spinning
 
 
 def measure(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Return each way's median seconds; one pass of each before the rounds is not counted."""
+    """Return each method's median seconds, after a warm-up pass."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds + 1):
         for name, way in ways.items():
@@ -29,7 +29,7 @@ def measure(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, flo
 
 
 def session(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    """Load the graph at `path` with `threads` threads inside every operator."""
+    """Load the graph at `path` with `threads` intra-op threads."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors only

@@ -1,10 +1,10 @@
-"""Which training recipe pays: several seeds of each, on a part of the sentences, few layers.
+"""Compare training recipes at small scale: several seeds each, few sentences, few layers.
 
     python benchmarks/recipes.py --train data/authored.jsonl FILE --dev FILE --out recipes.jsonl
 
-A whole training takes an hour, so each recipe is tried in small, beside the plain one, which all
-others change in one point. What has been measured stands in --out, one training a line, and is not
-done again; without names every recipe is tried.
+A full training run takes an hour, so each recipe is tried at small scale. Every recipe differs from
+the plain one in one point. Results are in --out, one run per line, and are not measured again.
+Without names, all recipes are tried.
 """
 
 import argparse
@@ -43,9 +43,9 @@ from training.train.trainer import SentenceTrainer, training_arguments
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "configs" / "compact.yaml"
-# Every recipe's: so few steps need a high rate.
+# Of every recipe: so few steps need a high learning rate.
 COMMON = ("distill.layers=[0, 4, 8]", "optimisation.epochs=3", "optimisation.learning_rate=3e-4")
-# Of the sentences one in this many, drawn by their text.
+# Use one in this many sentences, drawn by their text.
 PART = 6
 COLUMNS = ("macro_f1", "accuracy", "nll", "average_macro_f1", "average_nll")
 
@@ -54,7 +54,7 @@ Figures = dict[str, float]
 
 
 class RDrop(SentenceTrainer):
-    """Every batch twice, with the divergence of its two answers in the loss (Liang et al. 2021)."""
+    """R-Drop: two passes per batch, their divergence in the loss (Liang et al. 2021)."""
 
     alpha = 1.0
 
@@ -78,14 +78,14 @@ class RDrop(SentenceTrainer):
 
 
 class Adversarial(SentenceTrainer):
-    """A second pass with word vectors moved up the gradient (Miyato, Dai and Goodfellow 2017)."""
+    """Adversarial training: embeddings moved up the gradient (Miyato, Dai, Goodfellow 2017)."""
 
     distance = 0.5
 
     def training_step(
         self, model: torch.nn.Module, inputs: dict[str, Tensor], *options: Any
     ) -> Tensor:
-        """Leave the mean of the gradients where the weights are and where it hurts most."""
+        """Accumulate the mean gradient of the plain and the adversarial embeddings."""
         vectors = model.encoder.get_input_embeddings().weight
         loss = super().training_step(model, inputs, *options)
         step = self.distance * vectors.grad / (vectors.grad.norm() + 1e-12)
@@ -124,7 +124,7 @@ class MultiSampleDropout(SentenceTrainer):
 
 
 class LastLayers(SentenceClassifier):
-    """The mean of the last four layers' token vectors in place of the last's.
+    """The mean of the last four layers' token vectors instead of the last layer's.
 
     Of three layers that is all of them and the embeddings.
     """
@@ -141,7 +141,7 @@ class LastLayers(SentenceClassifier):
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What differs from the plain recipe: settings, the loss or the model, or what is learned.
+    """The difference to the plain recipe: settings, loss, model, or training sentences.
 
     `soften` has sentences marked `sure: false` learn their label by 0.7 and all labels alike by
     0.3; `authored_first` goes through the first file alone before the others.
@@ -155,7 +155,7 @@ class Recipe:
 
 
 def setting(*values: str) -> Recipe:
-    """Return the recipe that differs in these settings alone."""
+    """Return the recipe that differs only in these settings."""
     return Recipe(values)
 
 
@@ -191,7 +191,7 @@ def main() -> None:
 
     done = {(row["recipe"], row["seed"]) for row in read(options.out)}
     todo = [(name, seed) for name in names for seed in options.seeds if (name, seed) not in done]
-    # One thread a training: two trainings on two cores are done sooner than one after the other.
+    # One thread per run: two runs in parallel on two cores finish sooner than one after the other.
     with ProcessPoolExecutor(os.cpu_count(), max_tasks_per_child=1) as pool:
         files = (options.train, options.dev)
         running = [pool.submit(measure, name, seed, *files) for name, seed in todo]
@@ -204,14 +204,14 @@ def main() -> None:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """Return the trainings that have been measured."""
+    """Return the runs that have been measured."""
     if not path.is_file():
         return []
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def measure(name: str, seed: int, train: list[Path], dev: Path) -> dict[str, Any]:
-    """Train once and return figures of the last step and of the mean of the last steps' weights."""
+    """Train once; return metrics of the last step and of the mean of the last steps' weights."""
     torch.set_num_threads(1)
     logging.disable_progress_bar()
     recipe = RECIPES[name]
@@ -241,7 +241,7 @@ def measure(name: str, seed: int, train: list[Path], dev: Path) -> dict[str, Any
 
 
 def drawn(text: str) -> bool:
-    """Tell whether a sentence is in the part that is trained on."""
+    """Tell whether a sentence is in the subset used for training."""
     return int(hashlib.sha256(text.encode()).hexdigest(), 16) % PART == 0
 
 
@@ -285,7 +285,7 @@ def fit(
 
 
 def judge(trainer: SentenceTrainer) -> Figures:
-    """Return macro-F1, accuracy and the calibrated NLL of the trainer's model as it is now."""
+    """Return macro-F1, accuracy and calibrated NLL of the trainer's current model."""
     outcome = trainer.predict(trainer.eval_dataset)
     logits, labels = outcome.predictions, outcome.label_ids
     probabilities: NDArray[np.float32] = softmax(logits, *fit_calibration(logits, labels))

@@ -1,9 +1,9 @@
-"""What one recipe is worth: its trainings with different seeds, their mean and their spread.
+"""Scores of one recipe over several seeds: each run, mean and standard deviation.
 
     python benchmarks/seeds.py LABELLED.jsonl runs/seed-1/bundle runs/seed-2/bundle …
 
-`rasd train` fits calibration on the held-out sentences. Where these are the same, the calibration
-error flatters a little: the last column fits it on four fifths and measures the other, by turns.
+`rasd train` fits calibration on the held-out sentences, so on these the calibration error is
+slightly optimistic: the last column fits it on four fifths and measures the other fifth, in turn.
 """
 
 import argparse
@@ -53,13 +53,13 @@ def main() -> None:
 
 
 def read(path: Path, classifier: Classifier, scheme: LabelScheme) -> list[LabelledSentence]:
-    """Read a labelled file; of a text that stands there twice the first is kept."""
+    """Read a labelled file; of duplicate texts keep the first."""
     normalize = NORMALIZERS[classifier.bundle.manifest.normalizer.name].apply
     return read_labelled([path], scheme, normalize, conflicts="first").sentences
 
 
 def figures(answers: Answers, scheme: LabelScheme) -> list[float]:
-    """Return the columns' figures of one model's answers."""
+    """Return the table's values for one model's answers."""
     metrics = classification_metrics(answers.labels, answers.probabilities, scheme.names)
     (most_certain,) = coverage_accuracy(answers.labels, answers.probabilities, [0.8])
     assert most_certain.accuracy is not None
@@ -75,7 +75,7 @@ def figures(answers: Answers, scheme: LabelScheme) -> list[float]:
 
 
 def calibrated_elsewhere(answers: Answers) -> NDArray[np.float32]:
-    """Return probabilities (n, labels), each calibrated on the four fifths that it is not in.
+    """Return cross-validated probabilities (n, labels): calibrated on the other four fifths.
 
     They are calibrated for the second time: two temperatures and powers one after the other are
     one temperature and one power.

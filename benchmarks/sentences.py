@@ -1,10 +1,11 @@
-"""How well and how fast documents are cut into sentences, ours beside pysbd's Arabic rules.
+"""Quality and speed of sentence splitting, beside pysbd's Arabic rules.
 
-Run from the repository: python benchmarks/sentences.py. F1 counts the ends of sentences in the
-golden articles of the tests, each article's last end aside. Those articles are this project's own:
-all but one were written before the splitter, but by the same hand, so they show what is meant more
-than who is better. Speed is by processor time, the best of three rounds over the authored
-sentences laid out as paragraphs of five. Needs the dev extra (pysbd).
+    python benchmarks/sentences.py
+
+F1 counts the sentence ends in the golden articles of the tests, without each article's last end. We
+wrote these articles ourselves, all but one before the splitter, so they show the intended behaviour
+rather than which splitter is better. Speed is CPU time, the best of three rounds over the authored
+sentences in paragraphs of five. Needs the dev extra (pysbd).
 """
 
 import json
@@ -25,7 +26,7 @@ except ImportError as error:
 ROOT = Path(__file__).parents[1]
 ARTICLES = ROOT / "tests" / "serving" / "articles"
 MEGABYTE = 1_000_000
-# What a hostile document might repeat; each must still take linear time.
+# Strings that a hostile document might repeat; splitting must still take linear time.
 HOSTILE = (
     ".",
     ". ",
@@ -51,7 +52,7 @@ def our_ends(document: str) -> set[int]:
 
 
 def pysbd_ends(document: str) -> set[int]:
-    """Return the offsets at which pysbd's sentences end, white space aside."""
+    """Return the offsets at which pysbd's sentences end, without white space."""
     segmenter = pysbd.Segmenter(language="ar", clean=False, char_span=True)
     spans = segmenter.segment(document)
     return {span.start + len(document[span.start : span.end].rstrip()) for span in spans}
@@ -82,7 +83,7 @@ def news(size: int) -> str:
 
 
 def seconds(splitter: Splitter, document: str, rounds: int = 3) -> float:
-    """Return how long the quickest of some rounds over `document` takes."""
+    """Return the seconds of the fastest of some rounds over `document`."""
     best = float("inf")
     for _ in range(rounds):
         start = time.process_time()
@@ -92,7 +93,7 @@ def seconds(splitter: Splitter, document: str, rounds: int = 3) -> float:
 
 
 def worst_growth() -> float:
-    """Return how many times longer eight times the text takes, at the worst of `HOSTILE`."""
+    """Return how many times longer eight times the text takes, in the worst case of `HOSTILE`."""
     sizes = (MEGABYTE // 8, MEGABYTE)
     times = [[seconds(our_ends, unit * (size // len(unit))) for size in sizes] for unit in HOSTILE]
     return max(long / short for short, long in times)
@@ -103,7 +104,7 @@ def main() -> None:
     small, large = (seconds(our_ends, news(size)) for size in (MEGABYTE, 10 * MEGABYTE))
     pysbd_small = seconds(pysbd_ends, news(MEGABYTE), rounds=1)
     count = len(list(ARTICLES.glob("*.txt")))
-    table = Table(title=f"{count} golden articles; speed by processor time")
+    table = Table(title=f"{count} golden articles; speed in CPU time")
     for column in ("splitter", "boundary F1", "MB/s, 1 MB", "MB/s, 10 MB", "10 MB takes"):
         table.add_column(column, justify="left" if column == "splitter" else "right")
     table.add_row(

@@ -1,12 +1,12 @@
-"""How fast the service is: against the classifier in the process, and plain LitServe recipes.
+"""Speed of the service, against the classifier in Python and plain LitServe services.
 
     python benchmarks/serve.py [--seconds 20] [--rounds 3]
 
-Closed loops of 1, 4 and 16 clients post articles of 20 sentences, and one client single short
-sentences. The recipes are what LitServe's documentation leads to: a LitAPI around ONNX Runtime
-with its defaults and `max_batch_size=8`, and one around `transformers.pipeline` where a checkpoint
-of the same model is given (--checkpoint) and torch is installed. In them one request is one
-sentence, so an article is 20 requests at once. Every way gets the same cores.
+Closed loops of 1, 4 and 16 clients post articles of 20 sentences; one client posts single short
+sentences. The plain services follow LitServe's documentation: a LitAPI with ONNX Runtime's defaults
+and `max_batch_size=8`, and one with `transformers.pipeline` if a checkpoint of the same model is
+given (--checkpoint) and torch is installed. There one request is one sentence, so an article is 20
+requests at once. All services get the same cores.
 """
 
 import argparse
@@ -31,7 +31,7 @@ PORT = 8431
 
 
 def main() -> None:
-    """Print one table a round, and what the last lines of it mean."""
+    """Print one table per round, and the ratios of its last lines."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=20.0, help="of each loop (default: 20)")
     parser.add_argument("--rounds", type=int, default=3)
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def in_process(texts: Sequence[str], short: str, seconds: float) -> float:
-    """Return the sentences a second of the classifier, article by article."""
+    """Return the sentences per second of the classifier, article by article."""
     classifier = Classifier.load()
     outcome = clients.Outcome(seconds={200: []})
     groups = clients.articles(texts, ARTICLE, 200)
@@ -81,7 +81,7 @@ def in_process(texts: Sequence[str], short: str, seconds: float) -> float:
 
 
 def service(texts: Sequence[str], short: str, seconds: float) -> dict[int, float]:
-    """Return the service's sentences a second by number of clients."""
+    """Return the service's sentences per second by number of clients."""
     speeds = {}
     bodies = [
         clients.encoded({"sentences": group}) for group in clients.articles(texts, ARTICLE, 200)
@@ -101,7 +101,7 @@ def service(texts: Sequence[str], short: str, seconds: float) -> dict[int, float
 
 
 def recipe(kind: str, model: object, texts: Sequence[str], seconds: float) -> dict[int, float]:
-    """Return a recipe's sentences a second by number of articles at once."""
+    """Return a recipe's sentences per second by number of concurrent articles."""
     speeds = {}
     bodies = [clients.encoded({"text": text}) for text in texts[: ARTICLE * 50]]
     with clients.server(

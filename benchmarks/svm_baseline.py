@@ -1,9 +1,9 @@
-"""What a linear model makes of the same sentences: the figure that a fine-tuned one must beat.
+"""The baseline: a linear model of the same sentences.
 
     python benchmarks/svm_baseline.py --train data/authored.jsonl --dev FILE
 
-TF-IDF of characters (2 to 5, within words) and of words (1 to 2), one linear support vector
-machine a label. Its one setting, C, is chosen by cross-validation on the training sentences.
+TF-IDF of characters (2 to 5, within words) and words (1 to 2), one linear support vector machine
+per label. Its only setting, C, is chosen by cross-validation on the training sentences.
 """
 
 import argparse
@@ -23,7 +23,7 @@ NORMALIZE = NORMALIZERS["light"].apply
 
 
 def read(paths: list[Path]) -> list[LabelledSentence]:
-    """Read labelled files; of a text that stands there twice the first is kept."""
+    """Read labelled files; of duplicate texts keep the first."""
     return read_labelled(paths, SCHEME, NORMALIZE, conflicts="first").sentences
 
 

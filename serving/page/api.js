@@ -1,9 +1,9 @@
-// The service's routes: labels in pieces that it takes, corrections, and the key it may ask for.
+// The service's routes: labels in requests within its limits, corrections, and the API key.
 
 import { t } from "./i18n.js";
 import { codePoints, pieces } from "./text.js";
 
-// UTF-16 units a request: some hundred sentences, so that progress is seen.
+// UTF-16 units per request: about a hundred sentences, so that progress is visible.
 const PIECE = 20000;
 const PATIENCE = 6;
 
@@ -17,7 +17,7 @@ export class ProblemError extends Error {
 
 let askForKey = async () => null;
 
-/** `ask` shows people where to give a key and resolves to it, or to null. */
+/** `ask` shows a dialog for the key and resolves to the key, or to null. */
 export const onKeyWanted = (ask) => { askForKey = ask; };
 
 async function call(path, { body, signal } = {}) {
@@ -56,7 +56,7 @@ const pause = (milliseconds, signal) => new Promise((resolve, reject) => {
 export const model = () => call("v1/model");
 export const feedback = (correction) => call("v1/feedback", { body: correction });
 
-/** Label documents [{id, text}]; return [{id, text, sentences}]. `progress(done, total)` is told. */
+/** Label documents [{id, text}]; return [{id, text, sentences}]. Calls `progress(done, total)`. */
 export async function classify(documents, { signal, progress }) {
   const results = documents.map(({ id, text }) => ({ id, text: wellFormed(text), sentences: [] }));
   const parts = results.flatMap((result) => pieces(result.text, PIECE).map((text) => ({ result, text })));
@@ -69,7 +69,7 @@ export async function classify(documents, { signal, progress }) {
   return results.map(({ id, text, sentences }) => ({ id, text, sentences }));
 }
 
-// A half of a surrogate pair is no character; the service refuses it.
+// Half of a surrogate pair is not a character; the service rejects it.
 const wellFormed = (text) => text.replace(/\p{Surrogate}/gu, "\ufffd");
 
 function batched(parts) {
@@ -86,7 +86,7 @@ function batched(parts) {
   return batches;
 }
 
-/** Ask for one batch; where it is too much for a request, for its halves. */
+/** Request one batch; if it is too large for one request, request its halves. */
 async function labelled(batch, signal) {
   try {
     const documents = batch.map(({ text }, index) => ({ id: String(index), text }));
@@ -111,7 +111,7 @@ function halved(batch) {
   return [[{ result, text: first }], [{ result, text: rest.join("") }]];
 }
 
-/** Add a piece's records to its document, as if it had been labelled whole. */
+/** Add the records of a piece to its document, as if the document had been labelled at once. */
 function append(result, { text, sentences }) {
   const offset = result.read ?? 0;
   for (const record of sentences) {

@@ -1,4 +1,4 @@
-// The page: takes texts, shows their labels, and sends corrections.
+// The web page: takes texts, shows their labels, and sends corrections.
 
 import * as api from "./api.js";
 import { byId, element } from "./dom.js";
@@ -11,7 +11,7 @@ import { inOrder, inWords, likelihood, redraw, render } from "./views.js";
 
 let stopping = null;
 
-// --- What is asked for ---------------------------------------------------------------------------
+// --- Requests -----------------------------------------------------------------------------------
 
 async function label(documents, notes = []) {
   stopping?.abort();
@@ -43,7 +43,7 @@ function progress(done, total) {
   byId("busy-text").textContent = total > 1 ? t("working", { n: done, total }) : "";
 }
 
-/** Have the description of the model that gave an answer: it may be swapped at any time. */
+/** Load the description of the model that gave an answer: the service may replace it at any time. */
 async function needModel(name) {
   if (state.model && (name === undefined || state.model.model === name)) return;
   state.model = await api.model();
@@ -123,7 +123,7 @@ function select(index, { focus = false } = {}) {
   if (focus) shownElement(index)?.focus();
 }
 
-/** Select the next sentence that is shown, in one direction; `wanted` narrows it. */
+/** Select the next visible sentence in one direction that is `wanted`. */
 function move(step, wanted = () => true) {
   const order = inOrder();
   let at = order.indexOf(state.selected);
@@ -163,7 +163,7 @@ async function correct(name) {
   refresh(record);
 }
 
-/** Show a record's new state where it stands, leaving the focus where it is. */
+/** Redraw one record in place without moving the focus. */
 function refresh(record) {
   const focus = document.activeElement;
   const choice = focus?.dataset?.choice;
@@ -185,7 +185,7 @@ function download(suffix) {
   else save(jsonLines(records), "application/x-ndjson", suffix);
 }
 
-// --- What people do ------------------------------------------------------------------------------
+// --- Events -------------------------------------------------------------------------------------
 
 byId("composer").addEventListener("submit", (event) => {
   event.preventDefault();

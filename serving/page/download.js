@@ -1,4 +1,4 @@
-// Records to files in the forms of `rasd classify`, with a field `correction` where there is one.
+// Records to files in the formats of `rasd classify`, with a field `correction` where there is one.
 
 const COLUMNS = [
   "doc_id", "sentence", "start", "end", "text", "label", "probability", "certain",
@@ -14,7 +14,7 @@ export function jsonLines(records) {
 export function csv(records) {
   const columns = records.some((record) => record.correction) ? [...COLUMNS, "correction"] : COLUMNS;
   const rows = records.map((record) => columns.map((name) => cell({ truncated: false, ...record }[name])));
-  // The mark is what Excel needs to read Arabic.
+  // Excel needs the byte order mark to read Arabic.
   return `\ufeff${[columns, ...rows].map((row) => `${row.join(",")}\r\n`).join("")}`;
 }
 

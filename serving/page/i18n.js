@@ -45,7 +45,7 @@ const WORDS = {
     stopped: "Stopped.",
     pasted: "Pasted text",
     keyTitle: "API key",
-    keyWhy: "This service asks for a key. It is kept until this tab is closed.",
+    keyWhy: "This service requires an API key. It is kept until you close this tab.",
     keyOk: "Continue",
     cancel: "Cancel",
     language: "العربية",
@@ -165,7 +165,7 @@ export function labelName(label) {
   return ENGLISH_LABELS[label.name] ?? words[0].toUpperCase() + words.slice(1);
 }
 
-// Isolated left to right: between Arabic words the sign would jump to the other side.
+// Isolated left to right: between Arabic words the percent sign would move to the other side.
 export const percent = (p) => `\u2066${Math.min(99, Math.round(p * 100))}%\u2069`;
 
 /** Put the words of the current language where the page's attributes ask for them. */

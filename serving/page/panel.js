@@ -1,4 +1,4 @@
-// The panel beside the text: how sure the model is of one sentence, and which label is right.
+// The panel beside the text: the probabilities of one sentence, and its correction.
 
 import { byId, element } from "./dom.js";
 import { labelName, percent, t } from "./i18n.js";

@@ -1,4 +1,4 @@
-// What the page knows: the model's labels, the labelled sentences, what is shown and selected.
+// The page's state: the model's labels, the labelled sentences, filter and selection.
 
 export const state = {
   model: null,
@@ -10,7 +10,7 @@ export const state = {
   selected: -1, // index into records
 };
 
-/** The label a record has now: an analyst's word counts more than the model's. */
+/** The current label of a record: a correction takes precedence over the model. */
 export const labelOf = (record) => record.correction ?? record.label;
 
 export const labelIndex = (name) => state.model.labels.findIndex((label) => label.name === name);
@@ -18,7 +18,7 @@ export const labelIndex = (name) => state.model.labels.findIndex((label) => labe
 export const isUncertain = (record) =>
   record.label !== null && !record.certain && record.correction === undefined;
 
-/** Whether the filter lets a record through: any of the labels, and uncertain if that is asked. */
+/** Whether the filter shows a record: it has any chosen label, and is uncertain if that is chosen. */
 export function isShown(record) {
   const labels = [...state.filter].filter((name) => name !== "uncertain");
   if (state.filter.has("uncertain") && !isUncertain(record)) return false;

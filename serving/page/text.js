@@ -6,7 +6,7 @@ export function codePoints(text) {
   return count;
 }
 
-/** Return the UTF-16 index of each code-point offset; `offsets` must rise. */
+/** Return the UTF-16 index of each code-point offset; `offsets` must be ascending. */
 export function unitOffsets(text, offsets) {
   const units = [];
   let unit = 0;
@@ -21,7 +21,7 @@ export function unitOffsets(text, offsets) {
   return units;
 }
 
-/** The direction most of the letters have: one Latin word at the beginning does not turn a page. */
+/** The direction of most letters, so that one Latin word at the start does not change it. */
 export function direction(text) {
   const part = text.slice(0, 20000);
   const arabic = part.match(/\p{Script=Arabic}/gu)?.length ?? 0;

@@ -1,4 +1,4 @@
-// The two views of the labelled sentences: running text and table. Both mark up the same records.
+// The two views of the labelled sentences: text and table. Both show the same records.
 
 import { element } from "./dom.js";
 import { labelName, percent, t } from "./i18n.js";
@@ -7,7 +7,7 @@ import { direction, unitOffsets } from "./text.js";
 
 export const render = () => (state.view === "text" ? textView() : tableView());
 
-/** Draw one record anew where it stands, and the bar of its document. */
+/** Redraw one record in place, and the bar of its document. */
 export function redraw(index) {
   const old = document.querySelector(`#view [data-index="${index}"]`);
   const bar = old?.closest("article")?.querySelector(".shares");
@@ -16,7 +16,7 @@ export function redraw(index) {
   bar?.replaceWith(shares(state.documents.find(({ sentences }) => sentences.includes(record)).sentences));
 }
 
-/** The records in the order they stand in on the page. */
+/** The indices of the records in the order of the page. */
 export const inOrder = () => (state.view === "text" ? [...state.records.keys()] : sorted());
 
 function textView() {
@@ -51,7 +51,7 @@ function article(found, first) {
     ...(paragraphs.length ? paragraphs : [element("p", { class: "hint" }, t("nothing"))]));
 }
 
-/** A bar of the labels' shares of a document; the words are in the filter's counts. */
+/** A bar of the labels' shares in a document; screen readers use the counts of the filter. */
 function shares(sentences) {
   const bar = element("span", { class: "shares", "aria-hidden": "true" });
   for (const [index, label] of state.model.labels.entries()) {
@@ -70,7 +70,7 @@ function sentence(record, index) {
   }), record, [tag(record), record.text.replace(/\s*\n\s*/g, " ")]);
 }
 
-/** Give an element what shows a record's state: the text view's sentence or the table's row. */
+/** Show a record's state on its element: a sentence in the text view or a row in the table. */
 function marked(made, record, children) {
   const name = labelOf(record);
   made.classList.toggle("plain", isPlain(name));
@@ -83,7 +83,7 @@ function marked(made, record, children) {
   return made;
 }
 
-/** The label in words; for labels that are not marked, only screen readers are told. */
+/** The label in words; where the label is not drawn, it is for screen readers only. */
 function tag(record) {
   const name = labelOf(record);
   const words = inWords(record);

@@ -39,11 +39,11 @@ def normalize(text: str, name: str) -> str:
 
 # --- Closing holes -----------------------------------------------------------------------------
 
-# Text of these characters alone has no hole. Most news is, and is spared the work below.
+# Text with only these characters has no hole. Most news is such text and skips the work below.
 _MAY_HOLD_A_HOLE = re.compile(r"[^ -~\u0621-\u063a\u0640-\u0652\u0660-\u066c«»“”‘’–—·…،؛؟]")
 
-# What NFKC would not spell as a reader does. Whole phrases would stick to the word before them,
-# and the free-standing harakat of old PDF text would become a space and split their word.
+# Characters that NFKC expands in a harmful way. Whole phrases would be joined to the word before
+# them, and the free-standing harakat of old PDF text would become a space and split their word.
 _BEFORE_NFKC: dict[int, str | None] = {
     ord("ﷺ"): " صلى الله عليه وسلم ",
     ord("ﷻ"): " جل جلاله ",
@@ -76,14 +76,14 @@ _VARIANTS = {
 _TO_ARABIC = {ord(variant): letter for letter, them in _VARIANTS.items() for variant in them}
 _TO_ARABIC |= dict(zip(range(ord("۰"), ord("۹") + 1), "0123456789", strict=True))
 
-# Invisible characters, and the marks over and under Quranic letters: none may split a word.
+# Invisible characters, and the marks over and under Quranic letters: they must not split a word.
 _DELETED = re.compile(
     r"[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff"
     r"\u0610-\u061a\u0656-\u065f\u0670\u06d6-\u06dc\u06df-\u06e8\u06ea-\u06ed"
     r"\u08ca-\u08e1\u08e3-\u08ff]"
 )
-# Controls, the signs that part Quranic verses, and halves of surrogate pairs, which no tokenizer
-# can encode.
+# Control characters, the signs that separate Quranic verses, and halves of surrogate pairs, which
+# no tokenizer can encode.
 _BLANKED = re.compile(r"[\x00-\x1f\x7f-\x9f\u06dd\u06de\u06e9\u08e2\ud800-\udfff]")
 _HAMZA_OR_MADDA = re.compile(r"[\u0653-\u0655]")
 _PILE = re.compile(r"\W{64,}")
@@ -92,26 +92,26 @@ _PILE = re.compile(r"\W{64,}")
 def close_holes(text: str) -> str:
     """Return `text` in Arabic letters that a tokenizer knows, so that cleaning loses no word.
 
-    NFKC (but for «…», which AraBERT knows), foreign variants of Arabic letters and digits mapped,
-    Quranic and invisible marks out, control characters to spaces. Idempotent.
+    Applies NFKC (except to «…», which AraBERT knows), maps foreign variants of Arabic letters and
+    digits, removes Quranic and invisible marks, turns control characters into spaces. Idempotent.
     """
     if not _MAY_HOLD_A_HOLE.search(text):
         return text
     text = _nfkc(text.translate(_BEFORE_NFKC)).translate(_TO_ARABIC)
     text = _nfkc(_BLANKED.sub(" ", _DELETED.sub("", text)))
-    # A hamza that even now has joined no letter would split its word. Where it stood between a
-    # letter and another mark, those two may join at last.
+    # A hamza that is still not joined to a letter would split its word. Without it, the letter
+    # before it and a mark after it may combine.
     return _nfkc(_HAMZA_OR_MADDA.sub("", text))
 
 
 def _nfkc(text: str) -> str:
-    """Return `text` in Unicode's NFKC, with «…» as it is."""
+    """Return `text` in Unicode's NFKC, with «…» unchanged."""
     parts = (_PILE.sub(_order_marks, part) for part in text.split("…"))
     return "…".join(unicodedata.normalize("NFKC", part) for part in parts)
 
 
 def _order_marks(pile: re.Match[str]) -> str:
-    """Return a pile of marks in canonical order, which CPython needs quadratic time to find."""
+    """Return many consecutive marks in canonical order, for which CPython needs quadratic time."""
     decomposed = "".join(unicodedata.normalize("NFKD", mark) for mark in pile[0])
     runs = groupby(decomposed, key=lambda mark: unicodedata.combining(mark) != 0)
     return "".join("".join(sorted(run, key=unicodedata.combining)) for _, run in runs)
@@ -123,10 +123,10 @@ _TASHKEEL_AND_TATWEEL = re.compile(r"[\u0640\u064b-\u0652]")
 
 
 def _light(text: str) -> str:
-    """Return `text` without holes, tashkeel and tatweel, its white space collapsed."""
+    """Return `text` without holes, tashkeel and tatweel, with white space collapsed."""
     text = close_holes(text)
     if _TASHKEEL_AND_TATWEEL.search(text):
-        # Once more NFKC: a letter and an accent that they kept apart may join.
+        # NFKC again: a letter and an accent that they separated may combine.
         text = _nfkc(_TASHKEEL_AND_TATWEEL.sub("", text))
     return " ".join(text.split())
 
@@ -135,9 +135,9 @@ def _light(text: str) -> str:
 
 _LINK, _EMAIL, _USER = " [رابط] ", " [بريد] ", " [مستخدم] "
 _ADDRESS_CUE = re.compile(r"\.[a-z]{2}|http|www|://|@")
-# In the order in which AraBERT applied them, each to what the one before left: so the first takes
-# most e-mails for links, and the model has learnt them so. Where a plain pattern would take
-# quadratic time, a look-behind lets it start only where a match can start.
+# In AraBERT's order, each applied to the result of the one before. So the first matches most e-mail
+# addresses as links, and AraBERT was pretrained on that. Where a plain pattern would take quadratic
+# time, a look-behind lets it start only where a match can start.
 _ADDRESSES = tuple(
     (re.compile(pattern), placeholder)
     for pattern, placeholder in (
@@ -158,7 +158,7 @@ _ADDRESSES = tuple(
     )
 )
 _TAG = re.compile(r"<[^>]+>")
-# Python refuses to read a number of more digits than it was told, at the lowest 640.
+# Python refuses to convert numbers with more digits than a limit, whose lowest value is 640.
 _ENDLESS_ENTITY = re.compile(r"&#[0-9]{640,};?")
 _REPEATED = re.compile(r"(\D)\1\1+")
 _SPACED_OR_OUT = re.compile(r"[^0-9a-zA-Z\[\] \u0621-\u063a\u0641-\u064a]")
@@ -167,7 +167,7 @@ _SPACED = {
     "/": " - ",
     **dict(zip("٠١٢٣٤٥٦٧٨٩", "0123456789", strict=True)),
 }
-# Begins with the rare digit, so that most of a text is leapt over.
+# Starts with a digit, which is rare, so that most of a text is skipped quickly.
 _DIGIT_BY_LETTER = re.compile(
     r"[0-9](?:(?=[\u0621-\u063a\u0641-\u064a])|(?<=[\u0621-\u063a\u0641-\u064a].))"
 )
@@ -181,12 +181,12 @@ def _arabert(text: str) -> str:
     """Return `text` without holes, as AraBERT v02 was trained to read it.
 
     Equal to AraBERT's own preprocessing of `close_holes(text)`, applied until it changes nothing.
-    Once is enough for it but in two cases: cutting «htttp» makes a link and spacing «<>» makes a
-    tag; a second pass takes out both and can make neither.
+    One pass is enough except in two cases: shortening «htttp» creates a link and spacing «<>»
+    creates a tag. A second pass removes both and cannot create either.
     """
     text = close_holes(text)
     if "&" in text:
-        # An entity may stand for a hole: «&#65275;» is the ligature lam-alef.
+        # An entity may encode a hole: «&#65275;» is the ligature lam-alef.
         text = close_holes(html.unescape(_ENDLESS_ENTITY.sub("\ufffd", text)))
     text = _arabert_pass(text)
     if "http" in text or 0 <= text.find("<") < text.rfind(">"):
@@ -195,13 +195,13 @@ def _arabert(text: str) -> str:
 
 
 def _arabert_pass(text: str) -> str:
-    """Return unescaped text after the rest of AraBERT's rules, in its order."""
+    """Apply the rest of AraBERT's rules, in its order, to unescaped text."""
     text = _TASHKEEL_AND_TATWEEL.sub("", text)
     if _ADDRESS_CUE.search(text):
         for address, placeholder in _ADDRESSES:
             text = address.sub(placeholder, text)
     if "<" in text:
-        # Behind the last «>» no tag can end: to look for one at every «<» is quadratic.
+        # No tag can end after the last «>»: searching there from every «<» would be quadratic.
         head, end, tail = text.replace("<br />", " ").rpartition(">")
         text = _TAG.sub(" ", head + end) + tail
     text = _REPEATED.sub(r"\1\1", text)
@@ -222,7 +222,7 @@ NORMALIZERS: Mapping[str, Normalizer] = MappingProxyType(
     }
 )
 
-# Every rule at least once; escapes where an editor would hide or reorder what matters.
+# Each rule at least once; escapes where an editor would hide or reorder characters.
 GOLDEN_INPUTS: tuple[str, ...] = (
     "نفت الوزارة، مساء الأحد، سقوط أي صاروخ قرب الميناء.",
     "\ufefb صحة لهذه الأنباء",

@@ -1,8 +1,8 @@
 """When a stop, a question mark or an ellipsis does not end a sentence of Arabic news: the rules.
 
-`serving.text.sentences` finds the candidates. Each rule here looks at one and says whether the
-sentence goes on; what the rules know of words stands in the lists above them. A rule reads only a
-bounded stretch of text around the candidate, so that splitting takes linear time.
+`serving.text.sentences` finds the candidates. Each rule looks at one and says whether the sentence
+continues; the lists above the rules hold the words that they know. A rule reads only a bounded
+stretch of text around the candidate, so that splitting takes linear time.
 """
 
 import re
@@ -17,13 +17,13 @@ _MIDDLE = frozenset("،,؛;:")
 # Writers use these for either side of a quotation; spacing and pairing say which side it is.
 DOUBLE_QUOTES = '"“”„‟″'
 CLOSING_QUOTES = DOUBLE_QUOTES + "'‘’‚«»‹›"
-# Marks of direction and of joining, which word processors leave anywhere.
+# Marks of direction and of joining, which word processors leave anywhere in a text.
 INVISIBLE = (
     "\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"
 )
 
-# Within a quotation or a bracket of at most so many code points no terminator is a boundary: it
-# is one utterance. In a longer one every sentence stands on its own.
+# In a quotation or bracket of at most this many code points no terminator is a boundary: it is one
+# utterance. A longer one is split into its sentences.
 SHORT_ENCLOSURE = 120
 
 # What may stand on either side of a mark inside a number, a version, a domain or an address.
@@ -64,7 +64,7 @@ _NEW_SENTENCE = re.compile(
 )
 # «And», not the و with which some words begin: amid, behind, according to, alone, minister, agency.
 _AND = re.compile(r"ف|و(?!(?:سط|راء|فق|قت|حد\w*|زير|زارة|كالة|فد)\b)")
-# After «…."»: the same speaker goes on, the speaker is named, or the quotation is commented on.
+# After «…."»: the same speaker continues, the speaker is named, or the quotation is commented on.
 _AFTER_QUOTATION = re.compile(
     r"(?:و(?:[أا]ضاف|تابع|[أا]ردف|استطرد|زاد|مض[ىت]|ختم|اختتم)(?:ت|وا)?"
     r"|(?:قال|[أا]ضاف|تابع|يقول|تقول|س[أا]ل|تساءل|رد|[أا]جاب|هتف|صاح|صرخ|كتب)(?:ت|وا)?"
@@ -82,8 +82,9 @@ class Candidate:
     """A run of terminators with text after it on the same line.
 
     All numbers are offsets into `text`: the sentence began at `sentence`, the run is
-    `text[start:after]`, with its closing quotes and brackets `text[start:end]`, and the text goes
-    on at `next`. `enclosure` holds the offsets of the quotation marks or brackets around `start`.
+    `text[start:after]`, with its closing quotes and brackets `text[start:end]`, and the text
+    continues at `next`. `enclosure` holds the offsets of the quotation marks or brackets around
+    `start`.
     """
 
     text: str
@@ -107,12 +108,12 @@ class Candidate:
 
     @cached_property
     def following(self) -> str:
-        """The few characters at which the text goes on, without vowel signs."""
+        """The few characters with which the text continues, without vowel signs."""
         return _SIGNS.sub("", self.text[self.next : self.next + 32])
 
     @cached_property
     def is_tight(self) -> bool:
-        """Whether nothing that can be seen parts the run from what follows."""
+        """Whether nothing visible separates the run from what follows."""
         return not self.text[self.after : self.next].strip(INVISIBLE)
 
 
@@ -163,7 +164,7 @@ def is_dotted_word(candidate: Candidate) -> bool:
 
 
 def is_enclosed(candidate: Candidate) -> bool:
-    """The mark stands in the midst of a short quotation or bracket, or ends a bracket's remark."""
+    """The mark is inside a short quotation or bracket, or ends a remark in brackets."""
     if candidate.enclosure is None:
         return False
     opening, closing = candidate.enclosure

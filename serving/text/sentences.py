@@ -1,8 +1,8 @@
 """Cuts a document into sentences whose offsets point into the document's own text.
 
 A document is read line by line, since a line break ends a sentence; only in hard-wrapped prose are
-lines joined first. On a line the tails of pasted tweets are set apart, every run of terminators is
-a candidate, and `serving.text.sentence_rules` says which of them the sentence goes on after.
+lines joined first. On a line the tails of pasted tweets are set apart. Every run of terminators is
+a candidate, and `serving.text.sentence_rules` says after which of them the sentence continues.
 """
 
 import re
@@ -68,7 +68,7 @@ _TWEET_TAIL = re.compile(
 def split_sentences(document: str) -> list[Sentence]:
     """Return the sentences of `document` in order, with offsets in code points.
 
-    Every character that is not white space stands in exactly one sentence; no sentence is empty,
+    Every character that is not white space is in exactly one sentence. No sentence is empty, or
     begins or ends with white space. Takes time linear in the document's length.
     """
     return [
@@ -79,7 +79,7 @@ def split_sentences(document: str) -> list[Sentence]:
 
 
 def _paragraphs(document: str) -> Iterator[Span]:
-    """Yield the lines that are not blank, stripped; of hard-wrapped prose the joined lines."""
+    """Yield the lines that are not blank, stripped; hard-wrapped lines are joined."""
     lines = [match.span() for match in _LINE.finditer(document)]
     wrapped = _wrapped_breaks(document, lines)
     start = 0
@@ -91,7 +91,7 @@ def _paragraphs(document: str) -> Iterator[Span]:
 
 
 def _wrapped_breaks(document: str, lines: list[Span]) -> set[int]:
-    """Return the numbers of the lines that hard wrapping alone parts from the line below.
+    """Return the numbers of the lines that only hard wrapping separates from the line below.
 
     Such a break is a single one between two lines of text of which the upper does not end a
     sentence and the lower is no item of a list, it is full (the lower's first word had no room
@@ -165,7 +165,7 @@ def _cut(document: str, start: int, end: int) -> Iterator[Span]:
     sentence = position = start
     for run in _TERMINATORS.finditer(document, start, end):
         if run.start() < position:
-            continue  # it closes the run before it, as the stop of «…!".» does
+            continue  # it closes the run before it, like the stop of «…!".»
         position = _closing_end(document, run.end(), end, closings)
         following = _skip_space(document, position, end)
         if following == end:
