@@ -13,7 +13,8 @@ from typing import BinaryIO
 from serving.atomic import atomic_file
 from serving.classifier import Classifier
 from serving.errors import InputError, RasdError
-from serving.files.documents import DocumentStream, ReadOptions, Source, Unit, find_sources
+from serving.files.documents import DocumentStream, ReadOptions, Unit
+from serving.files.sources import Source, find_sources
 from serving.files.writers import Record, csv_lines, json_lines
 from serving.labels import LabelScheme
 from serving.progress import SentenceProgress
@@ -28,7 +29,7 @@ FORMATS = {".jsonl": "jsonl", ".csv": "csv", ".txt": "table"}
 
 def run(options: argparse.Namespace) -> int:
     """Label what the command line names; raise InputError before anything is written."""
-    sources = find_sources(options.inputs)
+    sources = find_sources(options.inputs, options.input_format)
     output: Path | None = options.output
     if output:
         _check_output(output, sources)

@@ -10,12 +10,15 @@ Label every sentence of Arabic news: one record a sentence, in the order of the 
 
 INPUT is any number of
   FILE.txt      one document; its id is the path as given
-  FILE.jsonl    one document a line
-  FILE.csv      one document a row, with a header row; cells part at , or ; or a tab
+  FILE.jsonl    JSON Lines (also .ndjson): one document per line
+  FILE.json     a JSON array: one document per object; or a single object
+  FILE.csv      a table with a header (also .tsv): one document per row; comma-, semicolon- or
+                tab-separated
   FILE.*.gz     any of these, compressed (.gz or .xz)
   FOLDER        all of these in it and below, in the order of their paths, hidden ones left
                 out; ids are relative to the folder
-  -             standard input: JSON Lines when its first sign is {, otherwise one plain text
+  -             standard input: JSON, JSON Lines or a table if its first lines look like one,
+                otherwise one plain-text document
 All text is UTF-8. Offsets count Unicode code points of the document's own text, its line ends
 as they are and a byte order mark left out."""
 
@@ -47,6 +50,11 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "-o", "--output", type=_output, metavar="OUT", help="write to a file (default: -, stdout)"
     )
     classify.add_argument("--format", choices=("table", "jsonl", "csv"), help="see below")
+    classify.add_argument(
+        "--input-format",
+        choices=("text", "jsonl", "json", "csv", "tsv"),
+        help="read every input as this, whatever its name or first lines",
+    )
     classify.add_argument(
         "--unit",
         choices=("document", "sentence"),

@@ -1,10 +1,10 @@
-"""How a command fails: one error, or every problem of a file that a person wrote."""
+"""How a command fails: one error, or every problem found in a file that a person wrote."""
 
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-SHOWN = 20
+SHOWN = 3
 
 
 class RasdError(Exception):
@@ -31,15 +31,20 @@ class InputError(RasdError):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing to mend: where it stands, what it is and what would be right.
+    """One thing to fix: where it is, what is wrong and what would be right.
 
-    A warning is told, but does not stop the work.
+    A `warning` is reported but does not stop the work. A problem of one record also has the
+    `line` where the record begins, counted from 1, and its `raw` text. After a problem of the
+    `whole_file` nothing more can be read from that file.
     """
 
     where: str
     what: str
     remedy: str
     warning: bool = False
+    line: int | None = None
+    raw: str = ""
+    whole_file: bool = False
 
     def __str__(self) -> str:
         """Return the place and the problem, without the remedy."""
@@ -47,19 +52,13 @@ class Problem:
 
 
 def refusal(problems: Sequence[Problem]) -> InputError:
-    """Return the error for one or more problems: two lines for one, a list for several.
-
-    A person mends a file in one go, so the list holds up to 20 problems and counts the rest.
-    """
+    """Return the error for one or more problems: two lines for one, a short list for several."""
     if len(problems) == 1:
         return InputError(str(problems[0]), problems[0].remedy)
     lines = [f"{problem}. {problem.remedy}" for problem in problems[:SHOWN]]
     if len(problems) > SHOWN:
         lines.append(f"and {len(problems) - SHOWN:,} more")
-    return InputError(
-        "\n".join(lines),
-        f"{len(problems):,} problems; mend them and run again.",
-    )
+    return InputError("\n".join(lines), f"Fix these {len(problems):,} problems and run again.")
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

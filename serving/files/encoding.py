@@ -1,75 +1,101 @@
-"""Bytes to text: strict UTF-8, or an error that says what the bytes look like instead."""
+"""Bytes to text: strict UTF-8, or a problem that says what the bytes look like instead."""
 
 import codecs
 import unicodedata
 from collections.abc import Iterable, Iterator
 
-from serving.errors import InputError
+from serving.errors import Problem
 
 
-def decode(raw: bytes, name: str, line: int = 1) -> str:
-    """Return `raw`, which begins at line `line` of the file `name`, as text.
+def decode(raw: bytes, name: str, line: int = 1, *, column: int = 0) -> str | Problem:
+    """Return `raw` as text, or the problem if it is not UTF-8 or holds a NUL.
 
-    A byte order mark at the file's start is dropped; line ends stay as they are. Raises InputError
-    naming the line when the bytes are not UTF-8 or hold a NUL.
+    `raw` begins at `line` of the file `name`, `column` bytes into that line. A byte order mark at
+    the file's start is dropped; line ends stay as they are.
     """
-    if line == 1:
+    if line == 1 and not column:
         if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            raise InputError(
-                f"{name}: line 1: begins with the byte order mark of UTF-16, not UTF-8",
-                _conversion("UTF-16"),
-            )
+            what = "begins with the byte order mark of UTF-16, not UTF-8"
+            remedy = _conversion("UTF-16")
+            return Problem(f"{name}: line 1", what, remedy, line=1, whole_file=True)
         raw = raw.removeprefix(codecs.BOM_UTF8)
-    nul = raw.find(b"\0")
-    if nul >= 0:
-        raise InputError(_problem(raw, nul, line, name, "is no text"), _remedy_for_nul(raw))
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            _problem(raw, error.start, line, name, "is not UTF-8"), _remedy(raw, error)
-        ) from error
+    at = raw.find(b"\0")
+    if at >= 0:
+        what, (remedy, whole_file) = "is not text", _remedy_for_nul(raw)
+    else:
+        try:
+            return raw.decode("utf-8")
+        except UnicodeDecodeError as error:
+            at, what, (remedy, whole_file) = error.start, "is not UTF-8", _remedy(raw, error)
+    line_start = raw.rfind(b"\n", 0, at) + 1
+    byte = at - line_start + 1 + (0 if line_start else column)
+    line += raw.count(b"\n", 0, at)
+    what = f"byte 0x{raw[at]:02x} {what} (byte {byte} of the line)"
+    text = raw.decode("utf-8", "backslashreplace")
+    where = f"{name}: line {line}"
+    return Problem(where, what, remedy, line=line, raw=text, whole_file=whole_file)
 
 
-def decoded_lines(raw_lines: Iterable[bytes], name: str) -> Iterator[tuple[int, str]]:
-    """Yield the number (from 1) and the text of every line, its line end included."""
-    for number, raw in enumerate(raw_lines, 1):
-        yield number, decode(raw, name, number)
+def decoded_blocks(blocks: Iterable[bytes], name: str) -> Iterator[str | Problem]:
+    """Yield the text of blocks that may end inside a character; stop after a problem."""
+    line, column, held = 1, 0, b""
+    for block in blocks:
+        raw = held + block
+        end = len(raw) - _cut_off(raw)
+        text = decode(raw[:end], name, line, column=column)
+        yield text
+        if isinstance(text, Problem):
+            return
+        held = raw[end:]
+        newline = raw.rfind(b"\n", 0, end)
+        column = end - newline - 1 if newline >= 0 else column + end
+        line += raw.count(b"\n", 0, end)
+    if held:
+        yield decode(held, name, line, column=column)
 
 
-def _problem(raw: bytes, position: int, line: int, name: str, what: str) -> str:
-    line += raw.count(b"\n", 0, position)
-    column = position - raw.rfind(b"\n", 0, position)
-    return f"{name}: line {line}: byte 0x{raw[position]:02x} {what} (byte {column} of the line)"
+def _cut_off(raw: bytes) -> int:
+    """Return how many bytes of an incomplete character are at the end."""
+    for back, byte in enumerate(reversed(raw[-3:]), 1):
+        if byte < 0x80:
+            return 0
+        if byte >= 0xC0:
+            return back if back < 2 + (byte >= 0xE0) + (byte >= 0xF0) else 0
+    return 0
 
 
-def _remedy_for_nul(raw: bytes) -> str:
-    """Tell UTF-16 and text with a NUL in it from what is no text at all."""
+def _remedy_for_nul(raw: bytes) -> tuple[str, bool]:
+    """Tell UTF-16 and text with a NUL in it from bytes that are not text.
+
+    The second value says whether the whole file is like that.
+    """
     for encoding in ("UTF-16LE", "UTF-16BE"):
-        signs = raw[:1000].decode(encoding, "ignore")
+        characters = raw[:1000].decode(encoding, "ignore")
         # Read as the wrong one of the two, or for UTF-8, nearly all would be Chinese.
-        readable = sum(" " <= c <= "~" or c.isspace() or "\u0600" <= c <= "\u06ff" for c in signs)
-        if signs and readable >= 0.8 * len(signs):
-            return f"It reads as {encoding}. {_conversion(encoding)}"
+        readable = sum(
+            " " <= c <= "~" or c.isspace() or "\u0600" <= c <= "\u06ff" for c in characters
+        )
+        if characters and readable >= 0.8 * len(characters):
+            return f"It reads as {encoding}. {_conversion(encoding)}", True
     try:
         raw.decode()
     except UnicodeDecodeError:
-        return "It looks like a binary file: name a text."
-    return "Take such bytes out: tr -d '\\000' < OLD > NEW"
+        return "It looks like a binary file: name a text file.", True
+    return "Remove such bytes: tr -d '\\000' < OLD > NEW", False
 
 
-def _remedy(raw: bytes, error: UnicodeDecodeError) -> str:
+def _remedy(raw: bytes, error: UnicodeDecodeError) -> tuple[str, bool]:
     if error.reason == "unexpected end of data":
-        return "The file looks cut off in the middle of its last character: copy it again."
+        return "The file looks cut off in the middle of its last character: copy it again.", False
     if _looks_like_cp1256(raw[error.start :][:1000]):
-        return f"It reads as Windows Arabic. {_conversion('CP1256')}"
-    return "Files must be UTF-8: save the file again in that encoding."
+        return f"It reads as Windows Arabic. {_conversion('CP1256')}", True
+    return "Files must be UTF-8: save the file again in that encoding.", False
 
 
 def _looks_like_cp1256(raw: bytes) -> bool:
-    """Tell whether nearly all that is not ASCII turns into Arabic letters.
+    """Tell whether at least 80 % of what is not ASCII decodes to Arabic letters.
 
-    Every byte means something in that code page, so that it decodes proves nothing.
+    Every byte means something in that code page, so successful decoding proves nothing.
     """
     foreign = [c for c in raw.decode("cp1256") if not c.isascii()]
     arabic = [c for c in foreign if unicodedata.name(c, "").startswith("ARABIC")]

@@ -1,10 +1,11 @@
-"""Labelled sentences: read from files, every problem told at once, one label a text."""
+"""Labelled sentences: read from files, all problems reported at once, one label per text."""
 
+import dataclasses
 import hashlib
 import json
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -12,8 +13,11 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from serving.errors import Problem, did_you_mean, refusal
+from serving.files.row import Row, listed
+from serving.files.rows import read_rows
+from serving.files.sources import recognise, suffix_of
 from serving.labels import LabelScheme
-from training.labelled.formats import Row, read_rows
+from training.labelled.label_studio import LabelStudio
 
 _LONGEST_COLUMN = 60  # characters; what is longer is a text, not a kind of sentence
 
@@ -22,7 +26,7 @@ Conflicts = Literal["stop", "drop", "first", "majority"]
 
 
 class _Fields(BaseModel):
-    """The fields of a labelled sentence that mean something here; others are passed over.
+    """The fields of a labelled sentence that have a meaning here; others are ignored.
 
     A field's description is what its error message offers as the remedy.
     """
@@ -43,11 +47,11 @@ class _Fields(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class LabelledSentence:
-    """A sentence, its label and where they stand.
+    """A sentence, its label and where they come from.
 
     `sure` is false when the annotator found another label nearly as good. `split` is the side
-    that the file asks for, if it does. `place` names file and line. `columns` are the file's
-    further fields that hold a short string, by their names.
+    that the file asks for, or None. `place` names file and line. `columns` are the file's other
+    fields that hold a short string.
     """
 
     text: str
@@ -67,8 +71,8 @@ class LabelledSentence:
 class LabelledData:
     """What labelled files hold once every text has one label.
 
-    `counts` has every label of the scheme, in its order. `fingerprint` is the same for the same
-    normalised texts and labels, in whatever files and order they stand.
+    `counts` has every label of the scheme, in its order. `fingerprint` depends only on the
+    normalised texts and their labels, not on files or order.
     """
 
     sentences: list[LabelledSentence]
@@ -82,27 +86,32 @@ def read_labelled(
     scheme: LabelScheme,
     normalize: Normalize,
     conflicts: Conflicts = "stop",
+    *,
+    text_field: str | None = None,
+    label_field: str | None = None,
 ) -> LabelledData:
-    """Read JSON Lines, CSV and Label Studio files; drop texts that stand there twice.
+    """Read JSON Lines, JSON, CSV, TSV and Label Studio files; keep each text once.
 
-    Texts are the same when `normalize` makes the same of them, since that is what the model
-    sees. One text with two labels is settled as `conflicts` says: `stop` refuses the files,
-    `drop` leaves all its sentences out, `first` keeps the first, `majority` keeps the label most
-    of them have and leaves ties out. Raises InputError with every problem of all the files.
+    Texts are the same if `normalize` makes the same of them, since that is what the model sees.
+    `conflicts` says what to do with a text that has two labels: `stop` raises InputError, `drop`
+    leaves all its sentences out, `first` keeps the first, `majority` keeps the label that most of
+    them have and leaves ties out. `text_field` and `label_field` name the fields that hold text
+    and label (default: `text` and `label`); in a Label Studio export they are a key of `data` and
+    the name of a Choices control. Raises InputError with the problems of all the files.
     """
     problems: list[Problem] = []
     by_text: dict[str, list[LabelledSentence]] = defaultdict(list)
     for path in paths:
         rows = 0
-        for row in read_rows(path):
+        for row in _labelled_rows(path, text_field, label_field):
             rows += 1
             if isinstance(row, Problem):
                 problems.append(row)
                 continue
-            sentence = _check_fields(row, scheme)
+            sentence = _check_fields(path, row, scheme)
             if isinstance(sentence, LabelledSentence):
                 key = normalize(sentence.text)
-                if problem := _text_problem(sentence, key):
+                if problem := _text_problem(row, sentence.text, key):
                     problems.append(problem)
                 else:
                     by_text[key].append(sentence)
@@ -114,9 +123,9 @@ def read_labelled(
 
     sentences: list[LabelledSentence] = []
     for group in by_text.values():
-        kept, told = _settle(group, conflicts)
+        kept, found = _settle(group, conflicts)
         sentences.extend(kept)
-        problems.extend(told)
+        problems.extend(found)
     if stopping := [problem for problem in problems if not problem.warning]:
         raise refusal(stopping)
     counts = Counter(sentence.label for sentence in sentences)
@@ -134,40 +143,81 @@ def fingerprint(sentences: Iterable[LabelledSentence], normalize: Normalize) -> 
     return hashlib.sha256(json.dumps(pairs).encode()).hexdigest()
 
 
-def _check_fields(row: Row, scheme: LabelScheme) -> LabelledSentence | list[Problem]:
-    """Return the row as a sentence, or what is wrong with its fields."""
+def _labelled_rows(
+    path: Path, text_field: str | None, label_field: str | None
+) -> Iterator[Row | Problem]:
+    """Yield the rows of one file with their text and label under these names."""
+    source = recognise(path, str(path))
+    if source.kind is None or source.kind == "text":
+        what = f"not a labelled file: its name ends in {suffix_of(path)}"
+        remedy = "Name a .jsonl, .json (also from Label Studio), .csv or .tsv file."
+        yield Problem(str(path), what, remedy)
+        return
+    names = {"text": text_field or "text", "label": label_field or "label"}
+    columns = {name: f"Name the right one with --{field}-field." for field, name in names.items()}
+    label_studio = LabelStudio(str(path), text_field, label_field)
     try:
-        fields = _Fields.model_validate(row.fields)
+        with source.open() as file:
+            for row in read_rows(source, file, columns):
+                if isinstance(row, Problem):
+                    yield row
+                elif label_studio.is_task(row):
+                    yield from label_studio.rows(row)
+                else:
+                    yield from _renamed(row, names, columns)
+    except OSError as error:
+        what = f"cannot be read ({error.strerror})"
+        yield Problem(str(path), what, "Name a labelled file that exists.")
+    yield from label_studio.problems()
+
+
+def _renamed(row: Row, names: dict[str, str], remedies: dict[str, str]) -> Iterator[Row | Problem]:
+    """Yield the row with its text and label under the names used here, or what is missing."""
+    if missing := [name for name in names.values() if name not in row.fields]:
+        for name in missing:
+            what = f"no field {name!r}; the fields are {listed(row.fields)}"
+            yield row.problem(what, remedies[name] + did_you_mean(name, row.fields))
+        return
+    others = {name: value for name, value in row.fields.items() if name not in names.values()}
+    fields = others | {field: row.fields[name] for field, name in names.items()}
+    yield dataclasses.replace(row, fields=fields)
+
+
+def _check_fields(path: Path, row: Row, scheme: LabelScheme) -> LabelledSentence | list[Problem]:
+    """Return the row as a sentence, or what is wrong with its fields."""
+    # An empty cell is a field that was not given.
+    given = {
+        name: value
+        for name, value in row.fields.items()
+        if value != "" or name in ("text", "label")
+    }
+    try:
+        fields = _Fields.model_validate(given)
     except ValidationError as error:
         problems = {}
         for detail in error.errors():
             name = str(detail["loc"][0])
-            if detail["type"] == "missing":
-                near = did_you_mean(name, row.fields)
-                remedy = "Every sentence needs a text and a label." + near
-                problems[name] = Problem(row.place, f"no field {name!r}", remedy)
-            else:
-                what = f"{name} is {_clip(detail['input'])}"
-                remedy = f"It must be {_Fields.model_fields[name].description}."
-                problems[name] = Problem(row.place, what, remedy)
+            what = f"{name!r} is {_clip(detail['input'])}"
+            remedy = f"It must be {_Fields.model_fields[name].description}."
+            problems[name] = row.problem(what, remedy)
         return list(problems.values())
     if fields.label not in scheme.names:
         return [_label_problem(row, fields.label, scheme)]
     columns = {
         name: value
-        for name, value in row.fields.items()
+        for name, value in given.items()
         if name not in _Fields.model_fields
         and isinstance(value, str)
-        and 0 < len(value) <= _LONGEST_COLUMN
+        and len(value) <= _LONGEST_COLUMN
     }
     return LabelledSentence(
-        **fields.model_dump(), file=row.file, line=row.line, place=row.place, columns=columns
+        **fields.model_dump(), file=path, line=row.line, place=row.where, columns=columns
     )
 
 
 def _label_problem(row: Row, label: str, scheme: LabelScheme) -> Problem:
     if not label.strip():
-        what, near = "the label is empty", ""
+        what, near = "'label' is empty", ""
     else:
         arabic = {entry.arabic: entry.name for entry in scheme.labels}
         what = f"unknown label {_clip(label)}"
@@ -176,33 +226,33 @@ def _label_problem(row: Row, label: str, scheme: LabelScheme) -> Problem:
             if label.strip() in arabic
             else did_you_mean(label, scheme.names)
         )
-    return Problem(row.place, what, f"The labels are {', '.join(scheme.names)}.{near}")
+    return row.problem(what, f"The labels are {', '.join(scheme.names)}.{near}")
 
 
-def _text_problem(sentence: LabelledSentence, normalized: str) -> Problem | None:
+def _text_problem(row: Row, text: str, normalized: str) -> Problem | None:
     """Return why a text cannot be learned from, if it cannot."""
-    strange = next((c for c in sentence.text if c == "\0" or "\ud800" <= c <= "\udfff"), None)
-    if not sentence.text.strip():
-        what = "the text is empty"
+    strange = next((c for c in text if c == "\0" or "\ud800" <= c <= "\udfff"), None)
+    if not text.strip():
+        what = "'text' is empty"
     elif strange is not None:
-        what = f"the text holds U+{ord(strange):04X}, which is no character"
+        what = f"'text' holds U+{ord(strange):04X}, which is not a character"
     elif not normalized.strip():
-        what = f"the text {_clip(sentence.text)} is empty after normalising"
-    elif not any(unicodedata.category(c)[0] in "LN" for c in sentence.text):
-        what = f"the text {_clip(sentence.text)} has no letter or digit"
+        what = f"'text' is {_clip(text)}, which is empty after normalising"
+    elif not any(unicodedata.category(c)[0] in "LN" for c in text):
+        what = f"'text' is {_clip(text)}, which has no letter or digit"
     else:
         return None
-    return Problem(sentence.place, what, "Write the sentence, or take the line out.")
+    return row.problem(what, "Write the sentence, or remove the record.")
 
 
 def _settle(
     group: list[LabelledSentence], conflicts: Conflicts
 ) -> tuple[list[LabelledSentence], list[Problem]]:
-    """Return the one sentence to keep of those with the same text, if any, and what to tell."""
+    """Return the sentence to keep of those with the same text, if any, and what to report."""
     first = group[0]
     other = next((sentence for sentence in group if sentence.label != first.label), None)
     if other is None:
-        # Annotators who agree on one task stand in one place: nothing to tell of them.
+        # Annotators who agree on one task are in one place: there is nothing to report.
         repeats = [sentence for sentence in group if sentence.place != first.place]
         what = f"the same text and label as {first.place}: left out"
         return [first], [Problem(repeat.place, what, "", warning=True) for repeat in repeats]

@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serving.errors import InputError
-from serving.files.documents import DocumentStream, ReadOptions, find_sources
+from serving.files.documents import DocumentStream, ReadOptions
+from serving.files.sources import find_sources
 from serving.records import Document
 
 PROPERTY = settings(

@@ -1,0 +1,141 @@
+"""Tables with a header (CSV and TSV) to rows, whatever separates their cells."""
+
+import csv
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import chain
+
+from serving.errors import Problem
+from serving.files.encoding import decode
+from serving.files.row import Row, listed
+
+# Far above any text in one cell; without a limit, a lone quote sign would read the rest of a huge
+# file into memory before it is found out.
+csv.field_size_limit(2**27)
+
+# Spreadsheets write semicolons where the decimal sign is a comma, as in much of the Arab world.
+SEPARATORS = (",", ";", "\t")
+EXCEL_SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+
+# A row starts on this line, and these are its cells.
+_Cells = tuple[int, list[str] | Problem]
+
+
+def csv_rows(
+    raw_lines: Iterable[bytes],
+    name: str,
+    columns: Mapping[str, str],
+    separator: str | None = None,
+) -> Iterator[Row | Problem]:
+    """Yield the rows under the header; rows without any cell are passed over.
+
+    `columns` are those that the header must have, each with the remedy where it is missing.
+    Without `separator` the header shows it, or Excel's line `sep=;` before the header.
+    """
+    header: list[str] = []
+    for line, cells in _rows_of_cells(raw_lines, name, columns, separator):
+        where = f"{name}: line {line}"
+        if isinstance(cells, Problem):
+            yield cells
+            if cells.whole_file or not header:
+                return
+        elif not header:
+            header = [cell.strip() for cell in cells]
+            if problem := _header_problem(where, header, columns):
+                yield problem
+                return
+        elif len(cells) != len(header):
+            what = f"{len(cells)} cells, the header has {len(header)}"
+            remedy = "Quote every cell that holds the separator, a quote sign or a line break."
+            raw = json.dumps(cells, ensure_ascii=False)
+            yield Problem(where, what, remedy, line=line, raw=raw)
+        else:
+            pairs = zip(header, cells, strict=True)
+            yield Row(where, line, line, {column: cell for column, cell in pairs if column})
+
+
+@dataclass(slots=True)
+class _TableLines:
+    """The decoded lines of a table, and what was read since the last row."""
+
+    lines: Iterable[bytes]
+    name: str
+    count: int = 0
+    pending: list[str] = field(default_factory=list)
+    problem: Problem | None = None
+
+    def __iter__(self) -> Iterator[str]:
+        for raw in self.lines:
+            self.count += 1
+            line = decode(raw, self.name, self.count)
+            if isinstance(line, Problem):
+                self.problem = self.problem or line
+                # The reader of cells needs a line to find the end of the row.
+                line = raw.replace(b"\0", b"").decode("utf-8", "replace")
+            self.pending.append(line)
+            yield line
+
+
+def _rows_of_cells(
+    raw_lines: Iterable[bytes], name: str, columns: Iterable[str], separator: str | None
+) -> Iterator[_Cells]:
+    """Yield the line on which each row begins and its cells, or why there are none."""
+    read = _TableLines(raw_lines, name)
+    lines = iter(read)
+    first = next(lines, "")
+    if excel := EXCEL_SEPARATOR.fullmatch(first):
+        separator, first = excel[1], next(lines, "")
+    separator = separator or separator_of(first, columns)
+    rows = csv.reader(chain([first] if first else [], lines), strict=True, delimiter=separator)
+    line = read.count
+    while True:
+        found: list[str] | Problem | None
+        try:
+            found = next(rows, None)
+        except csv.Error as error:
+            remedy = 'Close every double quote, and write "" for one inside a cell.'
+            whole = "field larger" in str(error)
+            raw = "".join(read.pending)
+            found = Problem(
+                f"{name}: line {line}", f"not CSV: {error}", remedy, False, line, raw, whole
+            )
+        found = read.problem or found
+        if found is None:
+            return
+        if isinstance(found, Problem) or any(found):
+            yield line, found
+        line = read.count + 1
+        read.problem = None
+        read.pending.clear()
+
+
+def separator_of(header: str, columns: Iterable[str]) -> str:
+    """Return the separator that finds most of the `columns` in a header, then most cells."""
+
+    def found(separator: str) -> tuple[int, int]:
+        cells = header_cells(header, separator)
+        return len(set(columns).intersection(cells)), len(cells)
+
+    return max(SEPARATORS, key=found)
+
+
+def header_cells(line: str, separator: str) -> list[str]:
+    """Return the trimmed cells of one line, whatever is wrong with it."""
+    with suppress(csv.Error):
+        return [cell.strip() for cell in next(csv.reader([line], delimiter=separator), [])]
+    return []
+
+
+def _header_problem(where: str, header: list[str], columns: Mapping[str, str]) -> Problem | None:
+    for column, remedy in columns.items():
+        if column not in header:
+            what = f"no field {column!r}; the fields are {listed(filter(None, header))}"
+            return Problem(where, what, remedy, whole_file=True)
+    twice = next((column for column in header if column and header.count(column) > 1), None)
+    if twice:
+        remedy = "Rename or remove one of them."
+        return Problem(where, f"two columns {twice!r}", remedy, whole_file=True)
+    return None
