@@ -126,7 +126,7 @@ class Parts:
             found.append(part)
         return found
 
-    def keys(self) -> list[PartKey]:
+    def finished_keys(self) -> list[PartKey]:
         """Return the finished parts in their order."""
         return sorted(
             PartKey(*map(int, path.stem.split("-")[1:])) for path in self.folder.glob("part-*.json")
@@ -135,7 +135,7 @@ class Parts:
     def total(self) -> PartSummary:
         """Return the sums of all finished parts."""
         total = PartSummary()
-        for key in self.keys():
+        for key in self.finished_keys():
             if part := self.finished(key):
                 total += part
         return total

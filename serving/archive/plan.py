@@ -1,29 +1,30 @@
 """How an archive is cut into slices: from the input alone, so that every run cuts it alike."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO
 
+from serving.files.csv_rows import row_ends
 from serving.files.sources import Source, Span
 
 # Bytes of a slice, about 7,000 sentences of Arabic news: small enough to lose in a crash, large
 # enough to fill micro-batches. Small files share a slice.
 SLICE_BYTES = 2 * 2**20
-_BLOCK = 2**20
 
 Slice = tuple[Source, ...]
 
 
-def plan(sources: Sequence[Source], *, lines: bool) -> list[Slice]:
+def plan(sources: Sequence[Source], *, lines: bool, text_field: str) -> list[Slice]:
     """Return the slices of `sources` in order; `lines` says that text files hold one text per line.
 
-    JSON Lines, CSV and lines of text are cut at record ends; what cannot be cut (a document, a
-    compressed file, standard input) is in one slice.
+    JSON Lines, tables and lines of text are cut at record ends; what cannot be cut (a document, a
+    compressed file, standard input) is in one slice. Raises OSError.
     """
     slices: list[Slice] = []
     waiting: list[Source] = []
     size = 0
     for source in sources:
-        for piece in _pieces(source, lines=lines):
+        for piece in _pieces(source, lines=lines, text_field=text_field):
             if waiting and size + piece.size > SLICE_BYTES:
                 slices.append(tuple(waiting))
                 waiting, size = [], 0
@@ -34,40 +35,37 @@ def plan(sources: Sequence[Source], *, lines: bool) -> list[Slice]:
     return slices
 
 
-def _pieces(source: Source, *, lines: bool) -> Iterator[Source]:
-    size = source.size
-    in_lines = source.kind in ("jsonl", "csv", "tsv") or (source.kind == "text" and lines)
-    if source.path is None or source.compression or not in_lines or size <= SLICE_BYTES:
+def _pieces(source: Source, *, lines: bool, text_field: str) -> Iterator[Source]:
+    table = source.kind in ("csv", "tsv")
+    in_records = table or source.kind == "jsonl" or (source.kind == "text" and lines)
+    if source.path is None or source.compression or not in_records or source.size <= SLICE_BYTES:
         yield source
         return
+    size, start, line, head = source.size, 0, 1, b""
     with source.path.open("rb") as stream:
-        blocks = iter(lambda: stream.read(_BLOCK), b"")
-        quoted = source.kind in ("csv", "tsv")
-        start, line = 0, 1
-        for end, next_line in _record_ends(blocks, quoted=quoted):
-            yield dataclasses.replace(source, span=Span(start, end, line))
-            start, line = end, next_line
-        if start < size:
-            yield dataclasses.replace(source, span=Span(start, size, line))
+        ends = row_ends(stream, [text_field], source.separator) if table else _line_ends(stream)
+        for end, next_line in ends:
+            if table and not head:
+                head = _beginning(source, end)
+            if end - start >= SLICE_BYTES:
+                yield _piece(source, Span(start, end, line, head if start else b""))
+                start, line = end, next_line
+    if start < size:
+        yield _piece(source, Span(start, size, line, head if start else b""))
 
 
-def _record_ends(blocks: Iterable[bytes], *, quoted: bool) -> Iterator[tuple[int, int]]:
-    """Yield the offset behind the first record end after every SLICE_BYTES, and its line number.
+def _piece(source: Source, span: Span) -> Source:
+    return dataclasses.replace(source, span=span)
 
-    In CSV (`quoted`) a line break between quotes belongs to a cell: up to the end of a record the
-    number of quotes is even, as a quote inside a cell is doubled.
-    """
-    offset, line, quotes, goal = 0, 1, 0, SLICE_BYTES
-    for block in blocks:
-        at = 0
-        while (found := block.find(b"\n", max(at, goal - offset - 1))) >= 0:
-            quotes += block.count(b'"', at, found + 1) if quoted else 0
-            line += block.count(b"\n", at, found + 1)
-            at = found + 1
-            goal = offset + at + 1  # the next line break, if this one is inside a cell
-            if quotes % 2 == 0:
-                yield offset + at, line
-                goal = offset + at + SLICE_BYTES
-        quotes += block.count(b'"', at) if quoted else 0
-        line += block.count(b"\n", at)
-        offset += len(block)
+
+def _beginning(source: Source, end: int) -> bytes:
+    with source.open() as file:
+        return file.read(end)
+
+
+def _line_ends(stream: BinaryIO) -> Iterator[tuple[int, int]]:
+    """Yield the offset behind every line, and the number of the next one."""
+    offset = 0
+    for number, raw in enumerate(stream, 2):
+        offset += len(raw)
+        yield offset, number

@@ -1,9 +1,8 @@
-"""`rasd classify -o`: every slice labelled, finished parts kept, and the parts joined at the end."""
+"""`rasd classify -o`: label every slice, keep what is finished, and join it at the end."""
 
 import shutil
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -58,7 +57,9 @@ class Stopped(RasdError):  # noqa: N818 - it is no error of anyone
 
     def __init__(self, number: int, folder: Path) -> None:
         """Take the signal's number, which gives the exit code."""
-        super().__init__(f"stopped; what is finished is in {folder}\nRepeat the command to continue.")
+        super().__init__(
+            f"stopped; what is finished is in {folder}\nRepeat the command to continue."
+        )
         self.exit_code = 128 + number
 
 
@@ -117,7 +118,7 @@ def run_archive(
             raise
         _collect_rejected(parts, output.with_name(f"{output.name}.rejected.jsonl"))
         if join:
-            join([parts.data(key) for key in parts.keys()], output)
+            join([parts.data(key) for key in parts.finished_keys()], output)
             shutil.rmtree(job.folder)
     return total
 
@@ -139,7 +140,7 @@ def _label(
 
 def _collect_rejected(parts: Parts, target: Path) -> None:
     """Join what the parts set aside; without any, an older file of that name is removed."""
-    files = [path for key in parts.keys() if (path := parts.rejects(key)).stat().st_size]
+    files = [path for key in parts.finished_keys() if (path := parts.rejects(key)).stat().st_size]
     if not files:
         target.unlink(missing_ok=True)
         return

@@ -115,7 +115,7 @@ def _texts(source: Source, file: BinaryIO, unit: Unit) -> Iterator[Document | Pr
                 text = decode(data.read(), name)
                 yield text if isinstance(text, Problem) else Document(source.name, text)
                 return
-            for number, raw in enumerate(data, 1):
+            for number, raw in enumerate(data, source.first_line):
                 line = decode(raw, name, number)
                 if isinstance(line, Problem):
                     yield line
