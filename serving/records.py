@@ -1,6 +1,6 @@
-"""The things that move through serving, each defined once."""
+"""The things that move through `serving`: documents, sentences, predictions, records."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 
@@ -24,11 +24,11 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What the model says of one sentence.
+    """The model's answer for one sentence.
 
-    `certain` is false when `probability` is under the bundle's threshold; `label` is still the
-    best one. `truncated` says that the sentence was longer than the bundle's maximum and that
-    only its beginning was read.
+    `label` is the most likely label; `certain` is false when its `probability` is below the
+    bundle's threshold. `truncated` is true when the sentence was longer than the bundle's maximum
+    and only its beginning was read.
     """
 
     label: str
@@ -40,42 +40,66 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a sentence was not classified. Its neighbours are not affected."""
+    """Why a sentence was not classified. The other sentences are not affected."""
 
     reason: str
 
 
-def sentence_record(
-    document: Document,
-    number: int,
-    sentence: Sentence,
-    answer: Prediction | Refusal,
-    *,
-    model: str,
-) -> dict[str, Any]:
-    """Return the public record of one sentence, the same over every road out of `rasd`.
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One sentence and its label.
 
-    `number` counts from 0 in the document. `truncated` and `error` are there only where they
-    apply; a refused sentence has null for its label and probability.
+    `sentence` counts from 0 in its document. `start` and `end` are offsets into the document, in
+    Unicode code points. A sentence that could not be labelled has an `error` and no label. A
+    sentence that was too long, of which only the beginning was read, has `truncated`.
     """
-    record: dict[str, Any] = {
-        "doc_id": document.id,
-        "sentence": number,
-        "start": sentence.start,
-        "end": sentence.end,
-        "text": sentence.text,
-        "label": None,
-        "probability": None,
-        "certain": False,
-        "probabilities": {},
-        "model": model,
-    }
-    if isinstance(answer, Refusal):
-        return record | {"error": answer.reason}
-    record |= {
-        "label": answer.label,
-        "probability": answer.probability,
-        "certain": answer.certain,
-        "probabilities": answer.probabilities,
-    }
-    return record | {"truncated": True} if answer.truncated else record
+
+    # The only definition: JSON keys, CSV columns and the OpenAPI model derive from these fields.
+    doc_id: str
+    sentence: int
+    start: int
+    end: int
+    text: str
+    label: str | None
+    probability: float | None
+    certain: bool
+    probabilities: dict[str, float]
+    model: str
+    truncated: bool = False
+    error: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        document: Document,
+        number: int,
+        sentence: Sentence,
+        answer: Prediction | Refusal,
+        *,
+        model: str,
+    ) -> "Record":
+        """Return the record of sentence `number` of a document, answered by `model`."""
+        place = (document.id, number, sentence.start, sentence.end, sentence.text)
+        if isinstance(answer, Refusal):
+            return cls(*place, None, None, False, {}, model, error=answer.reason)
+        return cls(
+            *place,
+            answer.label,
+            answer.probability,
+            answer.certain,
+            answer.probabilities,
+            model,
+            truncated=answer.truncated,
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the public JSON object; `truncated` and `error` are present only if they apply."""
+        values = {name: getattr(self, name) for name in COLUMNS}
+        if not self.truncated:
+            del values["truncated"]
+        if self.error is None:
+            del values["error"]
+        return values
+
+
+COLUMNS = tuple(column.name for column in fields(Record))

@@ -1,56 +1,69 @@
-"""The table that people read on a terminal: one row a sentence, Arabic kept in its place."""
+"""The writer of the table that people read on a terminal: one row per sentence, Arabic in place."""
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from typing import BinaryIO
 
 from rich.console import Console, RenderableType
 from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from serving.files.writers import Record
 from serving.labels import LabelScheme
+from serving.records import Record
 
 PIPED_WIDTH = 100
 ID_WIDTH = 20
 COLUMN_GAP = 2
 
-# Text inside an isolate cannot reorder what stands around it.
+# Text inside an isolate cannot reorder the text around it.
 LEFT_TO_RIGHT, RIGHT_TO_LEFT, FIRST_STRONG, END_OF_ISOLATE = "\u2066\u2067\u2068\u2069"
 _ARABIC = re.compile("[\u0600-\u08ff\ufb50-\ufefc]")
 
-# What could move the cursor, change the terminal, break out of an isolate or not be encoded.
+# Characters that move the cursor, change the terminal, leave an isolate or cannot be encoded.
 _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 
 
-def table_lines(
-    records: Iterable[Record], scheme: LabelScheme, *, by_document: bool, terminal: bool
-) -> Iterator[bytes]:
-    """Yield the table piece by piece, in UTF-8, and a line of counts at its end.
+class TableWriter:
+    """A table in UTF-8, written as the records come, and a line of counts when it is closed.
 
     With `by_document` every document begins with its id and its sentences are numbered from 1;
     otherwise each record is a document of its own and its row shows its id. On a `terminal` labels
-    are coloured (unless NO_COLOR is set) and lines as wide as it is, otherwise they are PIPED_WIDTH
-    cells wide.
+    are coloured (unless NO_COLOR is set) and lines are as wide as it is; otherwise they are
+    PIPED_WIDTH cells wide.
     """
-    layout = _Layout(scheme, by_document=by_document, terminal=terminal)
-    counts: Counter[str] = Counter()
-    for record in records:
-        if not counts or (by_document and record["sentence"] == 0):
-            yield layout.heading(record["doc_id"], first=not counts)
-        yield layout.row(record)
-        counts["sentences"] += 1
-        counts[record["label"] or "refused"] += 1
-        counts["uncertain"] += record["label"] is not None and not record["certain"]
-    if counts:
-        yield layout.summary(counts)
+
+    def __init__(
+        self, stream: BinaryIO, scheme: LabelScheme, *, by_document: bool, terminal: bool
+    ) -> None:
+        """Take the stream to write to and the labels with their colours."""
+        self._stream = stream
+        self._by_document = by_document
+        self._layout = _Layout(scheme, by_document=by_document, terminal=terminal)
+        self._counts: Counter[str] = Counter()
+
+    def write(self, records: Iterable[Record]) -> None:
+        """Write the rows of records, and a heading where a document begins."""
+        counts = self._counts
+        for record in records:
+            if not counts or (self._by_document and record.sentence == 0):
+                self._stream.write(self._layout.heading(record.doc_id, first=not counts))
+            self._stream.write(self._layout.row(record))
+            counts["sentences"] += 1
+            counts[record.label or "refused"] += 1
+            counts["uncertain"] += record.label is not None and not record.certain
+
+    def close(self) -> None:
+        """Write how many sentences there were of each label; nothing if there were none."""
+        if self._counts:
+            self._stream.write(self._layout.summary(self._counts))
 
 
 def plain(text: str) -> str:
-    """Return `text` fit for one line: without controls, escape sequences and bidi signs."""
+    """Return `text` on one line, without control characters, escape sequences and bidi marks."""
     return _UNSAFE.sub("", re.sub(r"\s+", " ", text)).strip()
 
 
@@ -68,7 +81,7 @@ class _Layout:
         self._text_width = max(20, self._console.width - taken)
 
     def heading(self, document: str, *, first: bool) -> bytes:
-        """Return the document's title and the names of the columns."""
+        """Return the document's id and the names of the columns."""
         parts: list[RenderableType] = [] if first else [""]
         if self._by_document:
             parts.append(Text(_isolated(plain(document), FIRST_STRONG), style="bold"))
@@ -77,17 +90,16 @@ class _Layout:
         return self._render(*parts)
 
     def row(self, record: Record) -> bytes:
-        """Return the lines of one sentence; a mark says that the model is not certain."""
+        """Return the lines of one sentence; a question mark says that the model is not certain."""
         if self._by_document:
-            first = Text(str(record["sentence"] + 1), style="dim")
+            first = Text(str(record.sentence + 1), style="dim")
         else:
-            first = Text(_isolated(_end_of(plain(record["doc_id"]), ID_WIDTH), FIRST_STRONG))
-        text = self._wrapped(record["text"])
-        label = record["label"]
-        if label is None:
+            first = Text(_isolated(_end_of(plain(record.doc_id), ID_WIDTH), FIRST_STRONG))
+        text = self._wrapped(record.text)
+        if record.label is None or record.probability is None:
             return self._render(self._grid([first, Text("refused", style="dim"), Text(), text]))
-        name = Text(label, style=self._styles[label])
-        share = Text(_percent(record["probability"]) + ("" if record["certain"] else "?"))
+        name = Text(record.label, style=self._styles[record.label])
+        share = Text(_percent(record.probability) + ("" if record.certain else "?"))
         return self._render(self._grid([first, name, share, text]))
 
     def summary(self, counts: Counter[str]) -> bytes:
@@ -106,7 +118,7 @@ class _Layout:
         return self._render(line)
 
     def _wrapped(self, text: str) -> Text:
-        """Break a text into lines, each in an isolate: a terminal orders every line by itself."""
+        """Break a text into lines, each in an isolate: terminals order every line separately."""
         arabic = _ARABIC.search(text) is not None
         direction = RIGHT_TO_LEFT if arabic else LEFT_TO_RIGHT
         lines = Text(plain(text)).wrap(self._console, self._text_width)
@@ -139,10 +151,10 @@ def _isolated(text: str, direction: str) -> str:
 
 
 def _end_of(name: str, width: int) -> str:
-    """Cut a long id at its beginning: ids of one file differ at their end."""
+    """Cut the beginning off a long id: ids of one file differ at their end."""
     return name if len(name) <= width else "…" + name[1 - width :]
 
 
 def _percent(probability: float) -> str:
-    """Return whole percents; nothing short of certainty is shown as 100 %."""
+    """Return a whole percentage; only a probability of 1 is shown as 100 %."""
     return f"{min(round(probability * 100), 99 if probability < 1 else 100):3}%"

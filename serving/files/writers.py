@@ -1,64 +1,91 @@
-"""Records to the bytes of JSON Lines and CSV."""
+"""Writers of records as JSON Lines and as CSV; a writer of another format is one more file.
+
+A writer has `write(records)`, which may be called again, and `close()`, which completes the output
+but leaves the stream open. Nothing is written before the first record or `close()`, so that bad
+input found earlier leaves nothing behind.
+"""
 
 import codecs
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, BinaryIO, Protocol
 
-Record = dict[str, Any]
+from serving.records import COLUMNS, Record
 
-CSV_COLUMNS = (
-    "doc_id",
-    "sentence",
-    "start",
-    "end",
-    "text",
-    "label",
-    "probability",
-    "certain",
-    "probabilities",
-    "model",
-    "truncated",
-    "error",
-)
-
-# Legal in JSON as they are, but some readers break lines at the separators, and a terminal obeys
-# the controls. They can only stand inside strings, where an escape means the same.
+# Valid JSON as they are, but some readers split lines at the separators, and a terminal obeys the
+# control characters. They occur only inside strings, where an escape means the same.
 _ESCAPED = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x2029)}
 
 
-def json_lines(records: Iterable[Record]) -> Iterator[bytes]:
-    r"""Yield one line of UTF-8 a record, Arabic as it is.
+class Row(Protocol):
+    """What can become a line: a record, or another dataclass with the fields of its file."""
 
-    Half a surrogate pair, which UTF-8 cannot hold, leaves as the escape (`\ud800`) that brings it
-    in, so that it is read back the same.
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields that a JSON object shows."""
+
+
+class Writer(Protocol):
+    """What every format offers."""
+
+    def write(self, records: Iterable[Record]) -> None:
+        """Write records as they come."""
+
+    def close(self) -> None:
+        """Write what belongs at the end."""
+
+
+class JsonLinesWriter:
+    r"""One JSON object per line, in UTF-8, with Arabic unescaped.
+
+    Half a surrogate pair, which UTF-8 cannot represent, becomes an escape (`\ud800`) and is read
+    back unchanged.
     """
-    for record in records:
-        line = json.dumps(record, ensure_ascii=False).translate(_ESCAPED)
-        # Python's own escape of a surrogate is JSON's, and nothing else fails to encode.
-        yield line.encode("utf-8", errors="backslashreplace") + b"\n"
+
+    def __init__(self, stream: BinaryIO) -> None:
+        """Take the stream to write to."""
+        self._stream = stream
+
+    def write(self, records: Iterable[Row]) -> None:
+        """Write one line per record."""
+        for record in records:
+            line = json.dumps(record.as_dict(), ensure_ascii=False).translate(_ESCAPED)
+            # Python's escape of a surrogate is also JSON's, and nothing else fails to encode.
+            self._stream.write(line.encode("utf-8", errors="backslashreplace") + b"\n")
+
+    def close(self) -> None:
+        """Do nothing: JSON Lines have no end."""
 
 
-def csv_lines(
-    records: Iterable[Record], *, byte_order_mark: bool, columns: Sequence[str] = CSV_COLUMNS
-) -> Iterator[bytes]:
-    """Yield the header and one row of UTF-8 a record, all columns always there.
+class CsvWriter:
+    """A header and one row per record, in UTF-8; every column is always present.
 
-    Booleans read `true` and `false` and `probabilities` is a JSON object, as in JSON Lines; null
-    is an empty cell. `byte_order_mark` makes Excel read Arabic. The text stands as it is in the
-    document, also where it begins with `=` or `-`, so that offsets and text agree: import the
-    text column as text into a spreadsheet. Half a surrogate pair becomes `?`.
+    Booleans are `true` and `false` and `probabilities` is a JSON object, as in JSON Lines; null is
+    an empty cell. `byte_order_mark` makes Excel read Arabic. Text is written unchanged, even if it
+    begins with `=` or `-`, so that offsets and text agree: import the text column of a spreadsheet
+    as text. Half a surrogate pair becomes `?`.
     """
-    header = (codecs.BOM_UTF8 if byte_order_mark else b"") + _csv_line(columns)
-    for record in records:
-        cells = {"truncated": False} | record
-        # The header waits for the first record: bad input found before it leaves nothing behind.
-        yield header + _csv_line([_cell(cells.get(column)) for column in columns])
-        header = b""
-    if header:
-        yield header
+
+    def __init__(
+        self, stream: BinaryIO, *, byte_order_mark: bool, columns: Sequence[str] = COLUMNS
+    ) -> None:
+        """Take the stream to write to; `columns` are attributes of the rows."""
+        self._stream = stream
+        self._columns = columns
+        self._header = (codecs.BOM_UTF8 if byte_order_mark else b"") + _csv_line(columns)
+
+    def write(self, records: Iterable[Row]) -> None:
+        """Write one row per record, the first time after the header."""
+        for record in records:
+            cells = [_cell(getattr(record, column)) for column in self._columns]
+            self._stream.write(self._header + _csv_line(cells))
+            self._header = b""
+
+    def close(self) -> None:
+        """Write the header if there was no record."""
+        self._stream.write(self._header)
+        self._header = b""
 
 
 def _cell(value: object) -> object:

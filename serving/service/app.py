@@ -1,4 +1,4 @@
-"""The service put together: LitServe's server and its FastAPI app, our routes, pool and life."""
+"""The service put together: LitServe's app with our routes and middleware, and the pool's life."""
 
 import asyncio
 import math
@@ -14,7 +14,6 @@ from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, Response
 from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
-from litserve import LitServer
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware.cors import CORSMiddleware
 
@@ -25,20 +24,19 @@ from serving.service.follower import Follower
 from serving.service.header_timeout import guarded_protocol
 from serving.service.http_problems import ProblemError, problem_response
 from serving.service.keys import Keyring, RateLimit
-from serving.service.litserve_api import LabelAPI
+from serving.service.litserve_api import LabelServer
 from serving.service.metrics import Metrics, State
 from serving.service.middleware import Gate, Intake, Observe
 from serving.service.pool import Pool
 from serving.service.routes import SCORING, scoring_router, status_router
-from serving.service.worker_process import WorkerOptions
 
 if TYPE_CHECKING:
     from serving.feedback import FeedbackStore
 
 PAGE = Path(__file__).parents[1] / "page"
-# Connections open at once; more are answered 503 by uvicorn itself.
+# Connections that may be open at once; uvicorn itself answers 503 beyond that.
 CONNECTIONS = 1000
-# Seconds that a client may keep a connection open between two requests.
+# Seconds that a connection may stay open between two requests.
 KEEP_ALIVE = 30
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -47,12 +45,8 @@ _PAGE_POLICY = (
 )
 
 
-class Service(LitServer):  # type: ignore[misc]
-    """LitServe's server with its own road to the workers.
-
-    Of LitServe there are the app, the hooks (LabelAPI) and the loop in every worker. Its queues,
-    its process for HTTP and its routes `/`, `/health` and `/info` are replaced: `pool` says why.
-    """
+class Service:
+    """The HTTP process: its app, the pool of workers, and what both need."""
 
     def __init__(
         self,
@@ -68,22 +62,19 @@ class Service(LitServer):  # type: ignore[misc]
         self.pool = pool
         self.store = store
         self.metrics = Metrics()
+        self.metrics.watch(self._state)
         self._when_ready = when_ready
-        # The paths that are counted and logged by name.
-        self._paths = {"/", "/docs", "/openapi.json"}
         self._failure: RasdError | None = None
-        options = WorkerOptions(pool.current.bundle.folder, 1, config.limits.sentences)
-        super().__init__(LabelAPI(options), accelerator="cpu", devices=1, timeout=False)
+        self.app: FastAPI = LabelServer(pool.current.options, self._life).app
+        self.app.title = "rasd"
+        self.app.version = version("rasd")
+        self.app.description = "Labels the sentences of Arabic conflict news."
+        self._add_middleware(self._add_routes())
 
-    def register_endpoints(self) -> None:
-        """Add our routes in the place of LitServe's."""
-        app: FastAPI = self.app
-        app.title = "rasd"
-        app.version = version("rasd")
-        app.description = "Labels the sentences of Arabic conflict news."
-        app.router.routes.clear()  # FastAPI's own documentation needs a network
-        app.state.metrics = self.metrics
-        app.state.pool = self.pool
+    def _add_routes(self) -> set[str]:
+        """Return the paths that are counted and logged by name."""
+        app = self.app
+        paths = {"/", "/docs", "/openapi.json"}
         routers = [
             scoring_router(self.pool, self.metrics, self.config.limits),
             status_router(self.pool, self.metrics, self.config.limits),
@@ -94,14 +85,14 @@ class Service(LitServer):  # type: ignore[misc]
             routers.append(feedback_router(self.store, lambda: self.pool.manifest.scheme.names))
         for router in routers:
             app.include_router(router)
-            self._paths |= {route.path for route in router.routes if isinstance(route, APIRoute)}
+            paths |= {route.path for route in router.routes if isinstance(route, APIRoute)}
         _add_page(app)
         add_docs(app, locked=bool(self.keys))
         _add_errors(app)
-        self.metrics.watch(self._state)
+        return paths
 
-    def _register_middleware(self) -> None:
-        """Add ours, the innermost first; LitServe's would compress every answer."""
+    def _add_middleware(self, paths: set[str]) -> None:
+        """Add the innermost first."""
         config, app = self.config, self.app
         app.add_middleware(Intake, limits=config.limits, scoring=SCORING)
         per_minute = config.security.requests_per_minute
@@ -120,13 +111,13 @@ class Service(LitServer):  # type: ignore[misc]
                 expose_headers=["X-Request-Id", "X-Model", "Retry-After"],
             )
         app.add_middleware(
-            Observe, metrics=self.metrics, paths=self._paths, model=lambda: self.pool.model
+            Observe, metrics=self.metrics, paths=paths, model=lambda: self.pool.model
         )
 
     def run(self, listener: socket.socket) -> None:
-        """Serve on a bound socket until SIGTERM or SIGINT, then finish what is in flight.
+        """Serve on a bound socket until SIGTERM or SIGINT, then finish the requests in flight.
 
-        Raises what kept the first workers from loading their model.
+        Raises InputError if the first workers cannot load their model.
         """
         drain = math.ceil(self.config.limits.drain_seconds)
         self._server = uvicorn.Server(
@@ -148,9 +139,8 @@ class Service(LitServer):  # type: ignore[misc]
             raise self._failure
 
     @asynccontextmanager
-    async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:  # noqa: ARG002
-        """Start the pool beside the server, follow the registry, and end both."""
-        task = asyncio.create_task(self._live())
+    async def _life(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self._start())
         yield
         task.cancel()
         with suppress(asyncio.CancelledError):
@@ -159,7 +149,8 @@ class Service(LitServer):  # type: ignore[misc]
         if self.store:
             self.store.close()
 
-    async def _live(self) -> None:
+    async def _start(self) -> None:
+        """Start the pool, then follow the registry."""
         try:
             await self.pool.start()
         except RasdError as error:
@@ -196,7 +187,7 @@ def _add_page(app: FastAPI) -> None:
 
 
 class _PageFiles(StaticFiles):
-    """The page's files, which a browser may keep as long as it asks whether they have changed."""
+    """The page's files; a browser may cache them but must revalidate."""
 
     def file_response(self, *arguments: Any, **options: Any) -> Response:
         response = super().file_response(*arguments, **options)

@@ -1,5 +1,6 @@
-"""Request bodies: JSON to a checked model, quickly even where everything is wrong with it."""
+"""Request bodies: from JSON to a checked model, quickly even if everything in it is wrong."""
 
+import codecs
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -18,8 +19,8 @@ Model = TypeVar("Model", bound=BaseModel)
 def json_body(model: type[Model]) -> Callable[[Request], Awaitable[Model]]:
     """Return a FastAPI dependency that reads the body as `model`.
 
-    FastAPI's own way would go through the standard library's JSON, which lets lone surrogates and
-    NaN pass. This one answers 415, 400 or, with the path of every field that is wrong, 422.
+    FastAPI would use the standard library's JSON, which accepts lone surrogates and NaN. This one
+    answers 415, 400, or 422 with the path of every wrong field.
     """
 
     async def read(request: Request) -> Model:
@@ -50,7 +51,7 @@ def request_schema(
 
 def _parsed(body: bytes) -> dict[str, Any]:
     try:
-        value = from_json(body, allow_inf_nan=False)
+        value = from_json(body.removeprefix(codecs.BOM_UTF8), allow_inf_nan=False)
     except ValueError as error:
         raise ProblemError(400, "broken-json", f"The body is not JSON: {error}.") from None
     if not isinstance(value, dict):
@@ -64,16 +65,16 @@ def _checked(model: type[Model], value: dict[str, Any]) -> Model:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        details = error.errors(include_url=False, include_input=False, include_context=False)
+        found = error.errors(include_url=False, include_input=False, include_context=False)
         errors = [
             {
-                "field": _path(detail["loc"]),
-                "message": detail["msg"].removeprefix("Value error, "),  # a validator's of ours
+                "field": _path(item["loc"]),
+                "message": item["msg"].removeprefix("Value error, "),
             }
-            for detail in details[:SHOWN]
+            for item in found[:SHOWN]
         ]
-        told = "; ".join(f"{error['field'] or 'body'}: {error['message']}" for error in errors)
-        raise ProblemError(422, "invalid", told, errors=errors) from None
+        detail = "; ".join(f"{error['field'] or 'body'}: {error['message']}" for error in errors)
+        raise ProblemError(422, "invalid", detail, errors=errors) from None
 
 
 def _path(location: tuple[int | str, ...]) -> str:

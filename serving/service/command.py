@@ -5,26 +5,73 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from serving.bundle import Bundle, shipped_model
+from serving.arguments import add_model, positive
 from serving.errors import InputError
-from serving.machine import available_cores
-from serving.registry import current_folder
-from serving.service.config import ServeConfig, load_config
-from serving.service.keys import Keyring, new_key
-from serving.service.logs import configure_logs
-from serving.service.pool import Pool
 
-# Threads of one worker by default: more on one sentence hardly help.
+if TYPE_CHECKING:
+    from serving.service.config import ServeConfig
+    from serving.service.keys import Keyring
+
+# Threads of one worker by default: more hardly speed up one sentence.
 THREADS = 4
+
+_DESCRIPTION = """\
+Serve a model over HTTP, with a web app, until Ctrl+C or SIGTERM.
+
+GET / is the web app, POST /v1/classify and POST /predict label text, /docs documents the API, and
+/livez, /readyz and /metrics are for monitoring. Command-line options override the configuration
+file."""
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the verb to the command line."""
+    parser = subparsers.add_parser(
+        "serve",
+        help="serve a model over HTTP, with a web app",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="a configuration like configs/serve.yaml"
+    )
+    parser.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", type=_port, help="port (default: 8000; 0: any free port)")
+    source = parser.add_mutually_exclusive_group()
+    add_model(source)
+    source.add_argument(
+        "--registry",
+        type=Path,
+        metavar="DIR",
+        help="serve the current version of a registry, and switch when it changes",
+    )
+    parser.add_argument("--workers", type=positive, metavar="N", help="worker processes")
+    parser.add_argument("--threads", type=positive, metavar="N", help="threads per worker")
+    parser.add_argument(
+        "--insecure", action="store_true", help="listen beyond this machine without API keys"
+    )
+    parser.add_argument(
+        "--new-key",
+        metavar="NAME",
+        help="print a new API key and its entry for the keys file, and exit",
+    )
+    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT; raise InputError before anything listens."""
+    from serving.bundle import Bundle
+    from serving.machine import available_cores
+    from serving.service.config import load_config
+    from serving.service.keys import Keyring, new_key
+    from serving.service.logs import configure_logs
+    from serving.service.pool import Pool
+
     if options.new_key is not None:
         key, line = new_key(options.new_key)
         sys.stdout.write(f"{line}\n")
-        sys.stderr.write(f"The line above goes into the keys file. The key, shown once: {key}\n")
+        sys.stderr.write(f"Add the line above to the keys file. The key, shown once: {key}\n")
         return 0
     names = ("host", "port", "model", "registry", "workers", "threads", "insecure")
     config = load_config(options.config, {name: getattr(options, name) for name in names})
@@ -39,8 +86,8 @@ def run(options: argparse.Namespace) -> int:
 
         store = open_store(config.feedback.database)
     configure_logs()
-    # uvicorn takes these over while it serves, and sends itself the signal again when it has
-    # drained: an orderly end, as it is before anything is served.
+    # uvicorn handles these while it serves and sends itself the signal again when it has drained:
+    # an orderly end, as it is before anything is served.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
     pool = Pool(bundle, workers=workers, threads=threads, max_sentences=config.limits.sentences)
@@ -59,12 +106,12 @@ def run(options: argparse.Namespace) -> int:
         service = Service(config, keys, pool, store, announce)
         service.run(listener)
     finally:
-        pool.kill()  # those that an orderly end has left: none
+        pool.kill()  # an orderly end has left none
     return 0
 
 
 def crew(workers: int | None, threads: int | None, cores: int) -> tuple[int, int]:
-    """Return the workers and the threads of each, of which None is chosen to fit the cores."""
+    """Return the number of workers and of threads per worker; None is chosen to fit the cores."""
     if threads is None:
         threads = min(THREADS, cores) if workers is None else max(1, cores // workers)
     if workers is None:
@@ -76,7 +123,13 @@ def _end(*_: object) -> None:
     raise SystemExit(0)
 
 
-def _check(config: ServeConfig, keys: Keyring) -> None:
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 65535")
+    return int(text)
+
+
+def _check(config: "ServeConfig", keys: "Keyring") -> None:
     if config.model and config.registry:
         raise InputError(
             "model and registry are both given", "Serve a bundle or a registry, not both."
@@ -85,11 +138,14 @@ def _check(config: ServeConfig, keys: Keyring) -> None:
         raise InputError(
             f"host {config.host}: other machines could use the service without a key",
             "Make keys with `rasd serve --new-key NAME` and name their file in security.keys_file, "
-            "or set RASD_API_KEYS; --insecure does without.",
+            "or set RASD_API_KEYS; or allow it with --insecure.",
         )
 
 
-def _folder(config: ServeConfig) -> Path:
+def _folder(config: "ServeConfig") -> Path:
+    from serving.bundle import shipped_model
+    from serving.registry import current_folder
+
     if config.registry:
         return current_folder(config.registry)
     return config.model or shipped_model()
@@ -104,7 +160,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise InputError(
             f"{host}:{port}: cannot listen there ({error.strerror})",
-            "Choose another --host or --port, or stop what listens there.",
+            "Choose another --host or --port, or stop the program that listens there.",
         ) from error
     return listener
 

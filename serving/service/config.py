@@ -1,4 +1,4 @@
-"""The service's configuration: `configs/serve.yaml`, checked whole before anything is started."""
+"""The service's configuration: `configs/serve.yaml`, checked completely before anything starts."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,12 +8,16 @@ from pydantic import Field
 
 from serving.bundle import find_model
 from serving.config_file import Key, Section, checked, read_yaml
+from serving.errors import InputError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+EXAMPLE = "configs/serve.yaml"
+# Keys of every training configuration and of no service's.
+_TRAINING = {"encoder", "labels", "data"}
 
 
 class LimitsConfig(Section):
-    """What one request, and all of them together, may ask for."""
+    """Limits of one request and of all requests together."""
 
     sentences: int = Field(
         default=2000, ge=1, le=100_000, description="a number of sentences, 1 to 100000"
@@ -36,7 +40,7 @@ class LimitsConfig(Section):
 
 
 class SecurityConfig(Section):
-    """Who may ask."""
+    """Who may use the service."""
 
     keys_file: Path | None = Field(default=None, description="a file of API keys, or null")
     insecure: bool = Field(default=False, description="true or false")
@@ -49,7 +53,7 @@ class SecurityConfig(Section):
 
 
 class FeedbackConfig(Section):
-    """Where analysts' corrections go."""
+    """Where corrections are stored."""
 
     database: str | None = Field(
         default="sqlite:///feedback.db",
@@ -59,7 +63,7 @@ class FeedbackConfig(Section):
 
 
 class ServeConfig(Section):
-    """How `rasd serve` runs. configs/serve.yaml says what each key is for."""
+    """How `rasd serve` runs. configs/serve.yaml explains each key."""
 
     host: str = Field(default="127.0.0.1", min_length=1, description="an address")
     port: int = Field(
@@ -84,7 +88,7 @@ class ServeConfig(Section):
 
 
 def load_config(path: Path | None, options: Mapping[str, Any]) -> ServeConfig:
-    """Read a configuration (None: the defaults); `options` of the command line win over its keys.
+    """Read a configuration (None: the defaults); command-line `options` override its keys.
 
     A relative path in the file is relative to the file's folder. Raises InputError with every
     problem, each with its line or its option.
@@ -92,7 +96,12 @@ def load_config(path: Path | None, options: Mapping[str, Any]) -> ServeConfig:
     values: dict[str, Any] = {}
     lines: dict[Key, int] = {}
     if path is not None:
-        values, lines = read_yaml(path, example="configs/serve.yaml")
+        values, lines = read_yaml(path, example=EXAMPLE)
+        if values.keys() >= _TRAINING:
+            raise InputError(
+                f"{path} looks like a training configuration",
+                f"`rasd serve` needs one like {EXAMPLE}.",
+            )
         _resolve_paths(values, path.parent)
     given: dict[Key, str] = {}
     for name, value in options.items():
@@ -105,7 +114,7 @@ def load_config(path: Path | None, options: Mapping[str, Any]) -> ServeConfig:
         else:
             values[name] = value
             given[name,] = f"--{name} {value}"
-    # One of the two was asked for now: it takes the place of the other, which the file may name.
+    # The option replaces the other of the two, which the file may name.
     if options.get("model") and not options.get("registry"):
         values["registry"] = None
     if options.get("registry") and not options.get("model"):

@@ -3,21 +3,90 @@
 import argparse
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from serving.atomic import atomic_file
 from serving.errors import InputError
-from serving.feedback import StoredCorrection, open_store
-from serving.files.writers import csv_lines, json_lines
-from serving.service.config import load_config
 
-# The fields that the training room reads, then what tells an annotator's work apart.
-COLUMNS = ("text", "label", "id", "source", "date", "annotator", "predicted", "model", "note")
+if TYPE_CHECKING:
+    from serving.feedback import StoredCorrection
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledRow:
+    """A line of the file: the fields that `rasd train` reads, then what the annotator did."""
+
+    text: str
+    label: str
+    id: str
+    source: str
+    date: str
+    annotator: str | None
+    predicted: str
+    model: str
+    note: str | None
+
+    @classmethod
+    def of(cls, correction: "StoredCorrection") -> "LabelledRow":
+        """Return the row of a correction; the API key's name replaces a missing annotator's."""
+        return cls(
+            correction.text,
+            correction.label,
+            id=f"feedback-{correction.id}",
+            source="feedback",
+            date=correction.updated.date().isoformat(),
+            annotator=correction.annotator or correction.caller or None,
+            predicted=correction.predicted,
+            model=correction.model,
+            note=correction.note,
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields that have a value."""
+        values = ((name, getattr(self, name)) for name in COLUMNS)
+        return {name: value for name, value in values if value is not None}
+
+
+COLUMNS = tuple(column.name for column in fields(LabelledRow))
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the verb to the command line."""
+    actions = subparsers.add_parser(
+        "feedback", help="export the corrections that users made on the web app or over HTTP"
+    ).add_subparsers(dest="action", metavar="ACTION", required=True)
+    parser = actions.add_parser(
+        "export",
+        help="write the corrections as a labelled file",
+        description="Write every correction that the service has stored, oldest first, as a "
+        "labelled file for `rasd train` and `rasd evaluate`.",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="a .jsonl or .csv file, written atomically",
+    )
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument(
+        "--database", metavar="URL", help="the database (default: sqlite:///feedback.db)"
+    )
+    place.add_argument(
+        "--config", type=Path, metavar="FILE", help="the service's configuration, which names it"
+    )
+    parser.set_defaults(run=export)
 
 
 def export(options: argparse.Namespace) -> int:
     """Write every correction to `options.output`; raise InputError and write nothing."""
+    from serving.feedback import open_store
+    from serving.files.writers import CsvWriter, JsonLinesWriter
+    from serving.service.config import load_config
+
     output: Path = options.output
     form = output.suffix.lower()
     if form not in (".jsonl", ".csv"):
@@ -35,36 +104,22 @@ def export(options: argparse.Namespace) -> int:
     store = open_store(database, create=False)
     counted = 0
 
-    def rows() -> Iterator[dict[str, Any]]:
+    def rows() -> Iterator[LabelledRow]:
         nonlocal counted
         for correction in store.corrections():
             counted += 1
-            yield _row(correction)
+            yield LabelledRow.of(correction)
 
     try:
         with atomic_file(output.resolve()) as temporary, temporary.open("wb") as stream:
-            stream.writelines(
-                json_lines(rows())
+            writer = (
+                JsonLinesWriter(stream)
                 if form == ".jsonl"
-                else csv_lines(rows(), byte_order_mark=True, columns=COLUMNS)
+                else CsvWriter(stream, byte_order_mark=True, columns=COLUMNS)
             )
+            writer.write(rows())
+            writer.close()
     finally:
         store.close()
     sys.stderr.write(f"rasd: {output}: {counted:,} correction{'s' * (counted != 1)}\n")
     return 0
-
-
-def _row(correction: StoredCorrection) -> dict[str, Any]:
-    """Return one line of the file; an annotator who gave no name goes by the API key's."""
-    values: dict[str, Any] = {
-        "text": correction.text,
-        "label": correction.label,
-        "id": f"feedback-{correction.id}",
-        "source": "feedback",
-        "date": correction.updated.date().isoformat(),
-        "annotator": correction.annotator or correction.caller or None,
-        "predicted": correction.predicted,
-        "model": correction.model,
-        "note": correction.note,
-    }
-    return {name: value for name, value in values.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Errors over HTTP in the form of RFC 9457: every one is `application/problem+json`."""
+"""HTTP errors in the form of RFC 9457, as `application/problem+json`, and those used often."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class ProblemError(Exception):
-    """An error to answer a request with: `slug` names its kind, `detail` says what to mend.
+    """An error that answers a request: `slug` names its kind, `detail` says what to fix.
 
     `errors` is a list of `{"field": "documents.3.text", "message": "…"}`.
     """
@@ -54,5 +54,20 @@ def problem_response(problem: ProblemError, request_id: str) -> Response:
 
 
 def busy(detail: str) -> ProblemError:
-    """Return the refusal of work that would have to wait too long."""
+    """Return the 503 for work that would have to wait too long."""
     return ProblemError(503, "busy", detail, headers={"Retry-After": "1"})
+
+
+def late() -> ProblemError:
+    """Return the 504 for a request whose deadline has passed."""
+    return ProblemError(504, "late", "The answer was not ready at the request's deadline.")
+
+
+def worker_lost(detail: str) -> ProblemError:
+    """Return the 503 for a request that lost its worker."""
+    return ProblemError(503, "worker-lost", detail, headers={"Retry-After": "5"})
+
+
+def failed() -> ProblemError:
+    """Return the 500 for an error of ours."""
+    return ProblemError(500, "failed", "The service failed; see its log.")

@@ -1,167 +1,255 @@
-"""What a worker does with requests: LitServe's hooks around the classifier."""
+"""All that touches LitServe: its hooks and its loop in a worker, its server in the HTTP process.
+
+LitServe's request queue is shared by all workers and lives in a manager process. A worker that is
+killed while it waits on the queue takes the next request with it, and nobody can look into the
+queue or take a request back. So each worker has a pipe of its own: PipeLoop, a custom loop
+(`LitAPI(loop=LitLoop)`, which LitServe documents), reads it, and `pool` holds the queue.
+
+LitServe 0.2.19 is pinned, because three things here are not documented. tests/serving/service
+checks them against the pinned version: `inference_worker` (with the two arguments that it passes on
+to the loop untouched), `LitServer._register_middleware`, and the routes that the app has after
+`LitServer.__init__`.
+"""
 
 import json
+import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from itertools import chain, islice
+from multiprocessing.connection import Connection
 from typing import Any
 
-from litserve import LitAPI
+from fastapi import FastAPI
+from litserve import LitAPI, LitServer
+from litserve.callbacks import CallbackRunner
+from litserve.loops import LitLoop, inference_worker
 
 from serving.errors import InputError
-from serving.records import Document, Prediction, Refusal, Sentence, sentence_record
-from serving.service.messages import Answer, Failed, Ready, Refused, Scored, Statistics, Work
-from serving.service.worker_process import WorkerLink, WorkerOptions
+from serving.labelling import Task, label, tasks, whole
+from serving.records import Document, Record
+from serving.service.messages import (
+    Answer,
+    Broken,
+    Failed,
+    Ready,
+    Refused,
+    Scored,
+    Statistics,
+    Work,
+    WorkerOptions,
+)
 from serving.text.sentences import split_sentences
 
 # Sentences between two looks at the clock: a fraction of a second's work.
 SLICE = 64
 
+log = logging.getLogger("rasd.worker")
+
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """A request whose documents are split into sentences."""
+class Request:
+    """A request whose documents are split: the sentences of each."""
 
     work: Work
-    documents: list[tuple[Document, list[Sentence]]]
+    documents: list[list[Task]]
 
     @property
-    def number(self) -> int:
-        """How many sentences they are."""
-        return sum(len(sentences) for _, sentences in self.documents)
+    def size(self) -> int:
+        """The number of sentences."""
+        return sum(map(len, self.documents))
+
+
+class PipeLoop(LitLoop):  # type: ignore[misc]
+    """Answers the requests of one pipe, a list of requests at a time."""
+
+    def run(
+        self,
+        lit_api: "LabelAPI",
+        _device: str,
+        _worker: int,
+        request_queue: Connection,
+        transport: Connection,
+        *_: object,
+    ) -> None:
+        """Report how loading went, then answer until the pipe is closed; end the process.
+
+        LitServe hands over what `work` gave it: the queue and the transport are the same pipe.
+        """
+        try:
+            transport.send(lit_api.loaded)
+            while isinstance(lit_api.loaded, Ready):
+                transport.send(self._answers(lit_api, request_queue.recv()))
+        except (EOFError, OSError):
+            pass  # the HTTP process has closed the pipe, or is gone
+        raise SystemExit(0)
+
+    def _answers(self, api: "LabelAPI", works: list[Work]) -> list[Answer] | Broken:
+        try:
+            return api.predict(works)
+        except Exception:
+            log.exception("failed on a request")
+            return Broken()
 
 
 class LabelAPI(LitAPI):  # type: ignore[misc]
     """The classifier of one bundle behind LitServe's hooks."""
 
-    def __init__(self, options: WorkerOptions, link: WorkerLink | None = None) -> None:
-        """Take what to serve and, in a worker, the way to tell how loading went."""
-        super().__init__(api_path="/v1/classify")
+    def __init__(self, options: WorkerOptions) -> None:
+        """Take what to serve; `setup` loads it."""
+        super().__init__(api_path="/v1/classify", loop=PipeLoop())
         self._options = options
-        self._link = link
+        self.loaded: Ready | Failed = Failed("not set up")
 
     def setup(self, device: str) -> None:  # noqa: ARG002
-        """Load the bundle and score its golden sentences, which warms it; raise what went wrong."""
-        # Not at the top: the HTTP process knows this class too, and needs no ONNX Runtime.
+        """Load the bundle and score its golden sentences, which also warms it up."""
+        # Not at the top: the HTTP process imports this class too and needs no ONNX Runtime.
         from serving.classifier import Classifier
 
         self._batches: list[int] = []
         try:
             self._classifier = Classifier.load(self._options.folder, threads=self._options.threads)
         except Exception as error:
-            if self._link:
-                reason = str(error) if isinstance(error, InputError) else repr(error)
-                self._link.report(Failed(reason))
-            raise SystemExit(0) from None
+            self.loaded = Failed(str(error) if isinstance(error, InputError) else repr(error))
+            return
         self._classifier.onnx.on_batch = self._batches.append
-        if self._link:
-            self._link.report(Ready(self._classifier.model))
+        self.loaded = Ready(self._classifier.model)
 
-    def decode_request(self, request: list[Work]) -> list[Prepared]:
-        """Split the documents of the requests into sentences."""
-        return [_prepared(work) for work in request]
+    def predict(self, works: list[Work]) -> list[Answer]:
+        """Score the sentences of all requests together; return one answer per request, in order.
 
-    def predict(self, decoded: list[Prepared]) -> list[Answer]:
-        """Score the sentences of all requests together; one answer a request, in their order.
-
-        Not of those that have too many, and none after the last request's deadline.
+        A request with too many sentences is not scored, and nothing after the last deadline.
         """
         limit = self._options.max_sentences
-        fit = [prepared for prepared in decoded if prepared.number <= limit]
-        texts = [s.text for p in fit for _, sentences in p.documents for s in sentences]
+        requests = [_split(work) for work in works]
+        fitting = [request for request in requests if request.size <= limit]
         self._batches.clear()
         started = time.monotonic()
-        scored = iter(self._scored(texts, max((p.work.deadline for p in fit), default=0.0)))
+        scored = iter(self._scored(fitting))
         seconds = time.monotonic() - started
         answers: list[Answer] = []
-        for prepared in decoded:
-            if prepared.number > limit:
-                detail = f"{prepared.number:,} sentences; a request may have {limit:,}."
+        for request in requests:
+            if request.size > limit:
+                detail = f"{request.size:,} sentences; a request may have {limit:,}."
                 answers.append(Refused("too_many", detail))
             else:
-                own = list(islice(scored, prepared.number))
-                answers.append(self._answer(prepared, own, seconds))
+                answers.append(self._answer(request, list(islice(scored, request.size)), seconds))
         return answers
 
-    def encode_response(self, output: list[Answer]) -> list[Answer]:
-        """Pass the answers on: `predict` has encoded them, so that the pipe carries bytes."""
-        return output
+    def _scored(self, requests: Sequence[Request]) -> list[Record]:
+        """Return the records of as many sentences as were begun before the last deadline."""
+        every = chain.from_iterable(chain.from_iterable(r.documents for r in requests))
+        chunks = label(every, self._classifier, SLICE)
+        deadline = max((request.work.deadline for request in requests), default=0.0)
+        records: list[Record] = []
+        while time.monotonic() <= deadline and (chunk := next(chunks, None)):
+            records += chunk
+        return records
 
-    def _scored(self, texts: Sequence[str], deadline: float) -> list[Prediction | Refusal]:
-        """Return the sentences' answers, of as many as were begun before the deadline."""
-        answers: list[Prediction | Refusal] = []
-        for begin in range(0, len(texts), SLICE):
-            if time.monotonic() > deadline:
-                break
-            answers += self._classifier.classify(texts[begin : begin + SLICE])
-        return answers
-
-    def _answer(
-        self, prepared: Prepared, answers: Sequence[Prediction | Refusal], seconds: float
-    ) -> Answer:
-        if len(answers) < prepared.number:
-            detail = f"{len(answers):,} of {prepared.number:,} sentences were in time."
+    def _answer(self, request: Request, records: list[Record], seconds: float) -> Answer:
+        if len(records) < request.size:
+            detail = f"{len(records):,} of {request.size:,} sentences were scored in time."
             return Refused("late", detail)
-        alone = prepared.work.form == "predict" and prepared.number == 1
-        if alone and isinstance(answers[0], Refusal):
-            return Refused("unreadable", answers[0].reason)
-        body = _encoded(self._body(prepared, answers))
-        statistics = _statistics(answers, self._batches, seconds)
-        self._batches.clear()  # the first request tells of them all
-        return Scored(body, self._classifier.model, statistics)
-
-    def _body(self, prepared: Prepared, answers: Sequence[Prediction | Refusal]) -> Any:
-        work = prepared.work
-        if work.form == "predict":
-            return [_ranked(answer, work.top_k) for answer in answers]
+        work = request.work
+        groups = list(_grouped(request, iter(records)))
+        records = [record for group in groups for record in group]
+        if work.form == "predict" and len(records) == 1 and records[0].error:
+            return Refused("unreadable", records[0].error)
         model = self._classifier.model
-        remaining = iter(answers)
-        groups = [
-            {
-                "id": document.id,
-                "sentences": [
-                    sentence_record(document, number, sentence, next(remaining), model=model)
-                    for number, sentence in enumerate(sentences)
-                ],
-            }
-            for document, sentences in prepared.documents
-        ]
-        if work.form == "documents":
-            return {"model": model, "documents": groups}
-        return {"model": model, "sentences": [group["sentences"][0] for group in groups]}
+        body = json.dumps(_body(work, groups, model), ensure_ascii=False, separators=(",", ":"))
+        statistics = _statistics(records, self._batches, seconds)
+        self._batches.clear()  # the first request carries them
+        return Scored(body.encode(), model, statistics)
 
 
-def _prepared(work: Work) -> Prepared:
-    documents = [Document(*pair) for pair in zip(work.ids, work.texts, strict=True)]
-    if work.form == "documents":
-        return Prepared(work, [(item, split_sentences(item.text)) for item in documents])
-    return Prepared(work, [(d, [Sentence(d.text, 0, len(d.text))]) for d in documents])
+class LabelServer(LitServer):  # type: ignore[misc]
+    """LitServe's server with an empty app, for `app` to add our routes and middleware.
+
+    Its own routes and middleware would lead around keys and limits, and compress every answer.
+    """
+
+    def __init__(
+        self, options: WorkerOptions, life: Callable[[], AbstractAsyncContextManager[None]]
+    ) -> None:
+        """Take what the workers serve, and what to enter before and leave after serving."""
+        self._life = life
+        super().__init__(LabelAPI(options), accelerator="cpu", devices=1, timeout=False)
+
+    def register_endpoints(self) -> None:
+        """Leave no route: LitServe would add its own here, and FastAPI's /docs need a network."""
+        self.app.router.routes.clear()
+
+    def _register_middleware(self) -> None:
+        """Add none of LitServe's."""
+
+    def lifespan(self, app: FastAPI) -> AbstractAsyncContextManager[None]:  # noqa: ARG002
+        """Start no manager and no worker: `pool` starts the workers."""
+        return self._life()
 
 
-def _ranked(answer: Prediction | Refusal, top_k: int | None) -> Any:
-    """Return Hugging Face's form of one answer: labels and scores, the best first."""
-    if isinstance(answer, Refusal):
-        return {"error": answer.reason}
-    pairs = sorted(answer.probabilities.items(), key=lambda pair: -pair[1])
-    return [{"label": label, "score": score} for label, score in pairs[:top_k]]
+def work(connection: Connection, options: WorkerOptions, number: int) -> None:
+    """Be worker `number`: load the bundle, then answer the pipe until it is closed."""
+    inference_worker(
+        LabelAPI(options),
+        "cpu",
+        number,
+        request_queue=connection,
+        transport=connection,
+        workers_setup_status={},
+        callback_runner=CallbackRunner(),
+        restart_workers=False,
+    )
 
 
-def _encoded(body: Any) -> bytes:
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+def _split(work: Work) -> Request:
+    split = split_sentences if work.form == "documents" else whole
+    documents = [
+        # A null text is scored as an empty one; its record gets an error that says so.
+        list(tasks([Document(name, text or "")], whole if text is None else split))
+        for name, text in zip(work.ids, work.texts, strict=True)
+    ]
+    return Request(work, documents)
 
 
-def _statistics(
-    answers: Sequence[Prediction | Refusal], batches: Sequence[int], seconds: float
-) -> Statistics:
-    scored = [answer for answer in answers if isinstance(answer, Prediction)]
+def _grouped(request: Request, records: Iterator[Record]) -> Iterator[list[Record]]:
+    """Yield the records of each document."""
+    for text, sentences in zip(request.work.texts, request.documents, strict=True):
+        own = list(islice(records, len(sentences)))
+        if text is None:
+            own = [replace(record, error="nothing to classify: the text is null") for record in own]
+        yield own
+
+
+def _body(work: Work, groups: Sequence[Sequence[Record]], model: str) -> Any:
+    if work.form == "predict":
+        return [_ranked(record, work.top_k) for (record,) in groups]
+    if work.form == "sentences":
+        return {"model": model, "sentences": [record.as_dict() for (record,) in groups]}
+    documents = [
+        {"id": name, "sentences": [record.as_dict() for record in group]}
+        for name, group in zip(work.ids, groups, strict=True)
+    ]
+    return {"model": model, "documents": documents}
+
+
+def _ranked(record: Record, top_k: int | None) -> Any:
+    """Return one answer in Hugging Face's form: labels and scores, best first."""
+    if record.error:
+        return {"error": record.error}
+    pairs = sorted(record.probabilities.items(), key=lambda pair: -pair[1])
+    return [{"label": name, "score": score} for name, score in pairs[:top_k]]
+
+
+def _statistics(records: Sequence[Record], batches: Sequence[int], seconds: float) -> Statistics:
+    labels = [record.label for record in records if record.label is not None]
     return Statistics(
-        sentences=len(answers),
-        refused=len(answers) - len(scored),
-        uncertain=sum(not answer.certain for answer in scored),
-        confidence=sum(answer.probability for answer in scored),
-        labels=dict(Counter(answer.label for answer in scored)),
+        sentences=len(records),
+        refused=len(records) - len(labels),
+        uncertain=sum(record.label is not None and not record.certain for record in records),
+        confidence=sum(record.probability or 0.0 for record in records),
+        labels=dict(Counter(labels)),
         batch_tokens=tuple(batches),
         seconds=seconds,
     )

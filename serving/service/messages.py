@@ -1,34 +1,45 @@
-"""What goes to a worker and what comes back: plain values, for they cross a pipe."""
+"""What goes to a worker process and what comes back: plain values, because they are pickled."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """One request to score: documents to split, or sentences as they are.
+class WorkerOptions:
+    """What a worker serves: a bundle's folder, its threads, the sentences allowed per request."""
 
-    `deadline` is a time of `time.monotonic()`, which all processes of a machine share.
+    folder: Path
+    threads: int
+    max_sentences: int
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One request to score: documents to split, or sentences to score as they are.
+
+    A text that was null in the request is None and gets an error of its own. `deadline` is a time
+    of `time.monotonic()`, which all processes of a machine share.
     """
 
     form: Literal["documents", "sentences", "predict"]
     ids: tuple[str, ...]
-    texts: tuple[str, ...]
+    texts: tuple[str | None, ...]
     deadline: float
     top_k: int | None = None
 
     @property
     def characters(self) -> int:
-        """How much text it is."""
-        return sum(map(len, self.texts))
+        """The length of all texts together."""
+        return sum(len(text or "") for text in self.texts)
 
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What one request was made of, for the metrics.
+    """Counts of one request, for the metrics.
 
-    `seconds` is the time of all requests that were scored together with it, and `batch_tokens` are
-    their micro-batches, which only the first of them tells of.
+    `seconds` is the time for all requests that were scored together. `batch_tokens` are their
+    micro-batches; only the first of these requests carries them, so that they are counted once.
     """
 
     sentences: int = 0
@@ -51,28 +62,37 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Why a whole request was not scored, found out only by the worker.
+    """Why a whole request was not scored, when only the worker can know.
 
-    `too_many` sentences came out of its documents, its one sentence was `unreadable`, or its
-    deadline passed (`late`).
+    Its documents have `too_many` sentences, its only text is `unreadable`, or its deadline has
+    passed (`late`).
     """
 
     why: Literal["too_many", "unreadable", "late"]
     detail: str
 
 
+Answer = Scored | Refused
+
+
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A worker has loaded and tried its model."""
+    """The worker has loaded and tested its model."""
 
     model: str
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A worker could not load its model; it ends."""
+    """The worker could not load its model; it ends."""
 
     reason: str
 
 
-Answer = Scored | Refused
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The worker failed on the requests it was given; its log has the traceback."""
+
+
+# A worker sends Ready or Failed once, then for each list of requests their answers, or Broken.
+Message = Ready | Failed | Broken | list[Answer]

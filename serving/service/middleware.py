@@ -1,6 +1,7 @@
-"""What every request passes before its route: its log and metrics, its key, its body, its turn.
+"""What every request passes before its route, from the outside in: Observe, Gate, Intake.
 
-They are plain ASGI, from the outside in: Observe, Gate, Intake. Each refuses by raising
+They are plain ASGI. Observe logs, counts and answers errors; Gate checks the key and its rate;
+Intake reads the body and limits the requests in flight. Each rejects a request by raising
 ProblemError, which Observe answers.
 """
 
@@ -9,21 +10,25 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Callable, Collection
+import zlib
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.service.config import LOOPBACK, LimitsConfig
-from serving.service.http_problems import ProblemError, busy, problem_response
+from serving.service.http_problems import ProblemError, busy, failed, problem_response
 from serving.service.keys import Keyring, RateLimit, presented
 from serving.service.metrics import Metrics
 
-# To be read without a key: probes, and the page, which asks for the key itself.
+# Open without a key: probes, and the page, which asks for the key itself.
 OPEN = ("/", "/livez", "/readyz")
 OPEN_PREFIX = "/page/"
-# Bodies that may be held in memory at once, in multiples of the largest.
+# The memory for all request bodies together, in multiples of the largest body allowed.
 BODIES = 32
+# Bytes that are decompressed at a time.
+PIECE = 64 * 1024
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _QUIET = ("/livez", "/readyz", "/metrics")
@@ -38,11 +43,14 @@ log = logging.getLogger("rasd.requests")
 
 
 class ClientGoneError(Exception):
-    """The client has left: there is nobody to answer."""
+    """The client has closed the connection: nobody waits for an answer."""
 
 
 class Observe:
-    """Gives a request its id, counts and logs it, and answers what went wrong as a problem."""
+    """Gives a request its id, counts and logs it, and answers errors as problem details.
+
+    HEAD is answered like GET; the server sends the headers alone.
+    """
 
     def __init__(
         self,
@@ -52,7 +60,7 @@ class Observe:
         paths: Collection[str],
         model: Callable[[], str],
     ) -> None:
-        """Take the paths that are counted by name, and what the current model is called."""
+        """Take the paths that are counted by name, and the name of the current model."""
         self._app = app
         self._metrics = metrics
         self._paths = paths
@@ -81,20 +89,21 @@ class Observe:
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
                 if scope["method"] == "POST" and not state["body_read"]:
-                    headers["Connection"] = "close"  # what is left of the body is not wanted
+                    headers["Connection"] = "close"  # the rest of the body is not read
             await send(message)
 
+        inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
         with self._metrics.in_flight.track_inprogress():
             try:
-                await self._app(scope, receive, observed)
+                await self._app(inner, receive, observed)
             except ClientGoneError:
                 status = 499
             except Exception as error:
                 if not isinstance(error, ProblemError):
                     log.exception("failed", extra={"request_id": request_id})
-                    error = ProblemError(500, "failed", "The service failed; its log says why.")
+                    error = failed()
                 if status:
-                    raise  # too late to say anything else
+                    raise  # too late for another answer
                 await problem_response(error, request_id)(scope, receive, observed)
             finally:
                 self._record(scope, status, time.monotonic() - started)
@@ -126,14 +135,14 @@ class Observe:
 
 
 class Gate:
-    """Lets through who has a key, as often as it may."""
+    """Lets requests through that have a key, up to the rate limit of the key."""
 
     def __init__(
         self, app: ASGIApp, *, keys: Keyring, rate: RateLimit | None, local_only: bool
     ) -> None:
-        """Take the keys; `local_only` refuses requests that came by another host's name.
+        """Take the keys; `local_only` rejects requests whose Host is not loopback.
 
-        That is how a web page that someone visits would reach a service on their own machine.
+        Otherwise any web page could reach the service on its visitor's machine (DNS rebinding).
         """
         self._app = app
         self._keys = keys
@@ -141,7 +150,7 @@ class Gate:
         self._local_only = local_only
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on one request, or refuse it."""
+        """Pass one request on, or reject it."""
         if scope["type"] == "http":
             self._check(scope)
         await self._app(scope, receive, send)
@@ -151,12 +160,12 @@ class Gate:
             raise ProblemError(
                 421,
                 "other-host",
-                "Without API keys the service answers to localhost only; "
+                "Without API keys the service answers requests to localhost only; "
                 "configure keys, or start it with --insecure.",
             )
         path = scope["path"]
         is_open = path in OPEN or path.startswith(OPEN_PREFIX)
-        if not self._keys or (is_open and scope["method"] in ("GET", "HEAD")):
+        if not self._keys or (is_open and scope["method"] == "GET"):
             return
         key = presented(scope["headers"])
         name = self._keys.name_of(key) if key else None
@@ -172,66 +181,78 @@ class Gate:
             raise ProblemError(
                 429,
                 "too-often",
-                f"The key {name} has used up its requests; it may make one in {wait:.1f} s.",
+                f"The key {name} has used up its rate limit; try again in {wait:.1f} s.",
                 headers={"Retry-After": str(int(wait) + 1)},
             )
 
 
 class Intake:
-    """Reads a body whole, within its limits, and gives a scoring request one of the places."""
+    """Reads a body whole, within its limits, and limits the scoring requests in flight."""
 
     def __init__(self, app: ASGIApp, *, limits: LimitsConfig, scoring: Collection[str]) -> None:
         """Take the limits, and the paths of the routes that need a worker."""
         self._app = app
         self._limits = limits
         self._scoring = scoring
-        self._taken = 0
+        self._in_flight = 0
         self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on one request with its body, or refuse it."""
+        """Pass one request on with its body, or reject it."""
         if scope["type"] != "http" or scope["method"] not in ("POST", "PUT", "PATCH"):
             await self._app(scope, receive, send)
             return
         chunks: list[bytes] = []
         try:
             await self._read(scope, receive, chunks)
-            await self._with_place(scope, _replayed(b"".join(chunks), receive), send)
+            replayed = _replayed(b"".join(chunks), receive)
+            if scope["path"] in self._scoring:
+                await self._score(scope, receive, replayed, send)
+            else:
+                await self._app(scope, replayed, send)
         finally:
             self._held -= sum(map(len, chunks))
 
-    async def _with_place(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] not in self._scoring:
-            await self._app(scope, receive, send)
-            return
-        if self._taken >= self._limits.in_flight:
-            raise busy(f"{self._taken} requests are waiting already.")
-        self._taken += 1
-        has_place = True
+    async def _score(self, scope: Scope, receive: Receive, replayed: Receive, send: Send) -> None:
+        """Pass a scoring request on if there is room, and cancel it when its client leaves."""
+        if self._in_flight >= self._limits.in_flight:
+            raise busy(f"{self._in_flight} requests are in flight already.")
+        self._in_flight += 1
+        answering = False
 
-        def leave() -> None:
-            nonlocal has_place
-            self._taken -= has_place
-            has_place = False
-
-        async def leaving(message: Message) -> None:
-            leave()  # whoever reads the answer slowly takes no place
+        async def observed(message: Message) -> None:
+            nonlocal answering
+            if not answering:
+                answering = True  # a client that reads its answer slowly takes no room
+                self._in_flight -= 1
             await send(message)
 
+        work = asyncio.ensure_future(self._app(scope, replayed, observed))
+        gone = asyncio.ensure_future(_disconnected(receive))
         try:
-            await self._app(scope, receive, leaving)
+            await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+            if not work.done() and not answering:
+                raise ClientGoneError
+            await work
         finally:
-            leave()
+            for task in (work, gone):
+                task.cancel()
+                with suppress(asyncio.CancelledError, Exception):
+                    await task
+            if not answering:
+                self._in_flight -= 1
 
     async def _read(self, scope: Scope, receive: Receive, chunks: list[bytes]) -> None:
-        """Add the body to `chunks`, and to the bytes that are held."""
+        """Add the decompressed body to `chunks`, and to the bytes that are held."""
         limit = self._limits.body_bytes
         too_large = ProblemError(
             413, "too-large", f"The body is larger than {limit:,} bytes; send several requests."
         )
-        length = Headers(scope=scope).get("content-length", "")
+        headers = Headers(scope=scope)
+        length = headers.get("content-length", "")
         if length.isdigit() and (len(length) > 20 or int(length) > limit):
             raise too_large
+        body = _decoder(headers.get("content-encoding", ""))
         size = 0
         try:
             async with asyncio.timeout(self._limits.body_seconds):
@@ -240,15 +261,15 @@ class Intake:
                     message = await receive()
                     if message["type"] == "http.disconnect":
                         raise ClientGoneError
-                    chunk = message.get("body", b"")
                     more = message.get("more_body", False)
-                    size += len(chunk)
-                    if size > limit:
-                        raise too_large
-                    if self._held + len(chunk) > BODIES * limit:
-                        raise busy("Too many large requests are being answered.")
-                    chunks.append(chunk)
-                    self._held += len(chunk)
+                    for chunk in body.decoded(message.get("body", b""), last=not more):
+                        size += len(chunk)
+                        if size > limit:
+                            raise too_large
+                        if self._held + len(chunk) > BODIES * limit:
+                            raise busy("Too many large requests are in flight.")
+                        chunks.append(chunk)
+                        self._held += len(chunk)
         except TimeoutError:
             raise ProblemError(
                 408, "slow", f"The body took longer than {self._limits.body_seconds:g} s to arrive."
@@ -256,18 +277,68 @@ class Intake:
         scope["state"]["body_read"] = True
 
 
+class _Identity:
+    """A body that is not compressed."""
+
+    def decoded(self, data: bytes, *, last: bool) -> Iterator[bytes]:  # noqa: ARG002
+        """Yield the data."""
+        yield data
+
+
+class _Gzip:
+    """A body that is one gzip stream, decompressed piece by piece: a bomb stops at the limit."""
+
+    def __init__(self) -> None:
+        self._stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+
+    def decoded(self, data: bytes, *, last: bool) -> Iterator[bytes]:
+        """Yield pieces of at most PIECE bytes; raise ProblemError if this is not gzip."""
+        try:
+            while data and not self._stream.eof:
+                yield self._stream.decompress(data, PIECE)
+                data = self._stream.unconsumed_tail
+        except zlib.error:
+            raise _broken_gzip() from None
+        if self._stream.unused_data or data or (last and not self._stream.eof):
+            raise _broken_gzip()
+
+
+def _decoder(encoding: str) -> _Identity | _Gzip:
+    """Return the decoder of a Content-Encoding; raise ProblemError for an unknown one."""
+    name = encoding.strip().lower()
+    if name in ("", "identity"):
+        return _Identity()
+    if name in ("gzip", "x-gzip"):
+        return _Gzip()
+    raise ProblemError(
+        415,
+        "unknown-encoding",
+        f"The content encoding is {name[:100]!r}; send gzip, or no encoding.",
+        headers={"Accept-Encoding": "gzip"},
+    )
+
+
+def _broken_gzip() -> ProblemError:
+    return ProblemError(400, "broken-gzip", "The body is not one whole gzip stream.")
+
+
 def _replayed(body: bytes, receive: Receive) -> Receive:
-    """Return a `receive` that tells the whole body first."""
-    told = False
+    """Return a `receive` that gives the whole body first."""
+    given = False
 
     async def replay() -> Message:
-        nonlocal told
-        if told:
+        nonlocal given
+        if given:
             return await receive()
-        told = True
+        given = True
         return {"type": "http.request", "body": body, "more_body": False}
 
     return replay
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _hostname(scope: Scope) -> str:

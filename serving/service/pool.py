@@ -1,7 +1,7 @@
-"""The queue of the requests, and workers that are replaced when they die.
+"""The request queue and the worker processes, which are replaced when they die.
 
-Small requests that wait are given to a worker together: their sentences fill its cores better than
-those of one request would, and a sentence's score does not hang on its neighbours.
+Small requests that wait are batched: together their sentences use the worker's cores better, and a
+sentence's score does not depend on what it is scored with.
 """
 
 import asyncio
@@ -10,36 +10,23 @@ import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from serving.bundle import Bundle, Manifest
-from serving.errors import InputError, RasdError
-from serving.service.messages import Answer, Failed, Ready, Work
+from serving.errors import InputError
+from serving.service.http_problems import ProblemError, failed, late, worker_lost
+from serving.service.messages import Answer, Broken, Failed, Message, Ready, Work, WorkerOptions
 from serving.service.worker_handle import Job, Worker
-from serving.service.worker_process import WorkerOptions, are_answers
 
-# How often a request is begun: a second time, alone, when its worker died or failed over it.
+# How often a request is tried: a second time, alone, if its worker died or failed on it.
 ATTEMPTS = 2
-# Characters of text that are scored together at most, unless one request has more: some 60
-# sentences, a fraction of a second's work. More would not be faster, but make others wait.
+# The most characters of text in a batch of several requests: about 60 sentences, a fraction of a
+# second's work. More would not be faster, and other requests would wait longer.
 TOGETHER = 15_000
-# A worker that dies younger than this, in seconds, is replaced more slowly each time.
+# A worker that dies younger than this, in seconds, is replaced with exponential back-off.
 INFANCY = 5.0
 SLOWEST_RESTART = 30.0
 
 log = logging.getLogger("rasd.pool")
-
-
-class WorkerLostError(RasdError):
-    """The worker died over a request, twice."""
-
-
-class DeadlineError(RasdError):
-    """A request's deadline came before its answer."""
-
-
-class BrokenRequestError(RasdError):
-    """The worker failed on a request with an error of its own."""
 
 
 @dataclass(eq=False, slots=True)
@@ -47,6 +34,7 @@ class Generation:
     """The workers of one bundle."""
 
     bundle: Bundle
+    options: WorkerOptions
     workers: list[Worker]
     loaded: bool = False
 
@@ -57,10 +45,10 @@ class Generation:
 
 
 class Pool:
-    """The workers of the current bundle, and the requests that wait for them."""
+    """The workers of the current bundle, and the queue in front of them."""
 
     def __init__(self, bundle: Bundle, *, workers: int, threads: int, max_sentences: int) -> None:
-        """Start the processes, of `threads` threads each; `start` listens to them."""
+        """Start the processes, each with `threads` threads; `start` listens to them."""
         self._size = workers
         self._threads = threads
         self._max_sentences = max_sentences
@@ -77,7 +65,7 @@ class Pool:
 
     @property
     def model(self) -> str:
-        """The name of the model that new requests are given; empty until it is loaded."""
+        """The name of the model that scores new requests; empty until it is loaded."""
         return self.current.bundle.manifest.model if self.current.loaded else ""
 
     @property
@@ -87,7 +75,7 @@ class Pool:
 
     @property
     def waiting(self) -> int:
-        """Requests that no worker has begun."""
+        """The number of queued requests."""
         return len(self._queue)
 
     @property
@@ -101,10 +89,10 @@ class Pool:
         await self._loaded(self.current)
 
     async def swap(self, bundle: Bundle) -> None:
-        """Put a bundle in the place of the current one, once its workers are ready.
+        """Replace the current bundle once the workers of the new one are ready.
 
-        Requests that are being scored end with the model they began with; those that wait get the
-        new one. When the new bundle does not load, InputError says why and nothing has changed.
+        Requests being scored finish with the old model; queued ones get the new model. Raises
+        InputError, and changes nothing, if the new bundle does not load.
         """
         coming = self._generation(bundle)
         self._attach(coming)
@@ -118,42 +106,44 @@ class Pool:
         self._dispatch()
         await self._dismiss(leaving)
 
-    async def score(self, work: Work) -> tuple[Answer, Job]:
-        """Return the answer to a request, and the job with its times.
+    async def score(self, work: Work) -> tuple[Answer, float]:
+        """Return the answer to a request and the seconds for which it was queued.
 
-        Raises DeadlineError, WorkerLostError or BrokenRequestError. Cancelled, a request that
-        waits is forgotten.
+        Raises ProblemError when the deadline passes, or when the worker dies or fails on the
+        request twice. A queued request is dropped when the caller is cancelled.
         """
-        loop = asyncio.get_running_loop()
-        job = Job(work, loop.create_future(), time.monotonic())
+        if work.deadline <= time.monotonic():
+            raise late()
+        job = Job(work, asyncio.get_running_loop().create_future(), time.monotonic())
         self._queue.append(job)
         self._dispatch()
         try:
             async with asyncio.timeout(work.deadline - time.monotonic()):
-                return await job.answer, job
+                return await job.answer, job.started - job.queued
         except TimeoutError:
-            raise DeadlineError("the deadline has passed") from None
+            raise late() from None
         finally:
             job.answer.cancel()
             with suppress(ValueError):
                 self._queue.remove(job)
 
     async def stop(self) -> None:
-        """End every worker; requests that still wait are given up."""
+        """End every worker; queued requests are answered 503."""
         self._stopping = True
         for job in self._queue:
             if not job.answer.done():
-                job.answer.set_exception(WorkerLostError("the service is stopping"))
+                job.answer.set_exception(worker_lost("The service is stopping."))
         await self._dismiss(self.current)
 
     def kill(self) -> None:
-        """End every worker now, whatever it does; needs no event loop."""
+        """Kill every worker now; needs no event loop."""
         for worker in self.current.workers:
             worker.process.kill()
 
     def _generation(self, bundle: Bundle) -> Generation:
         options = WorkerOptions(bundle.folder, self._threads, self._max_sentences)
-        return Generation(bundle, [Worker(options, number) for number in range(self._size)])
+        workers = [Worker(options, number) for number in range(self._size)]
+        return Generation(bundle, options, workers)
 
     def _attach(self, generation: Generation) -> None:
         for worker in generation.workers:
@@ -165,12 +155,12 @@ class Pool:
         )
 
     async def _loaded(self, generation: Generation) -> None:
-        # Shielded: whoever stops waiting for a worker does not stop the worker.
+        # Shielded: a caller that stops waiting does not stop the worker.
         loaded = [asyncio.shield(worker.loaded) for worker in generation.workers]
         for outcome in await asyncio.gather(*loaded):
             if isinstance(outcome, Failed):
                 problem, _, remedy = outcome.reason.partition("\n")
-                raise InputError(problem, remedy or "The log may say more.")
+                raise InputError(problem, remedy or "See the log for details.")
         generation.loaded = True
 
     async def _dismiss(self, generation: Generation) -> None:
@@ -184,9 +174,9 @@ class Pool:
                 worker.give(jobs)
 
     def _next_jobs(self) -> list[Job]:
-        """Take the oldest request from the queue, and those behind it that go with it.
+        """Take the oldest request from the queue, and those behind it that fit in its batch.
 
-        One that is begun anew goes alone: it may be why its worker died.
+        A request that is retried goes alone: it may be why its worker died.
         """
         jobs: list[Job] = []
         characters = 0
@@ -194,39 +184,39 @@ class Pool:
             job = self._queue[0]
             if not job.answer.done():  # its client is still there
                 characters += job.work.characters
-                anew = job.attempts or (jobs and jobs[0].attempts)
-                if jobs and (anew or characters > TOGETHER):
+                retried = job.attempts or (jobs and jobs[0].attempts)
+                if jobs and (retried or characters > TOGETHER):
                     break
                 jobs.append(job)
             self._queue.popleft()
         return jobs
 
-    def _on_message(self, worker: Worker, message: Any) -> None:
+    def _on_message(self, worker: Worker, message: Message) -> None:
         if isinstance(message, Ready | Failed):
             worker.loaded.set_result(message)
-        elif are_answers(message):
-            for job, answer in zip(worker.finish(), message[1], strict=True):
+        elif isinstance(message, Broken):
+            self._retry(worker.finish(), failed())
+        else:
+            for job, answer in zip(worker.finish(), message, strict=True):
                 if not job.answer.done():
                     job.answer.set_result(answer)
-        else:
-            self._try_again(worker.finish(), BrokenRequestError("the worker failed; see the log"))
         self._dispatch()
 
     def _on_death(self, worker: Worker) -> None:
-        self._try_again(worker.finish(), WorkerLostError("the worker died over this request"))
+        self._retry(worker.finish(), worker_lost("The worker process died on this request, twice."))
         if worker in self.current.workers and not self._stopping:
             self._replace(worker)
         self._dispatch()
 
-    def _try_again(self, jobs: list[Job], error: RasdError) -> None:
-        """Queue jobs that were not answered anew, or give them up with `error`."""
+    def _retry(self, jobs: list[Job], problem: ProblemError) -> None:
+        """Queue unanswered jobs again; answer those that used up their attempts with `problem`."""
         for job in reversed(jobs):
             if job.answer.done():
                 continue
             if job.attempts < ATTEMPTS and not self._stopping:
                 self._queue.appendleft(job)
             else:
-                job.answer.set_exception(error)
+                job.answer.set_exception(problem)
 
     def _replace(self, worker: Worker) -> None:
         age = time.monotonic() - worker.born

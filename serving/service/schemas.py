@@ -1,5 +1,6 @@
-"""What the HTTP interface takes and gives, as its OpenAPI document shows it."""
+"""The requests and answers of the HTTP interface, as its OpenAPI document shows them."""
 
+import json
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -13,8 +14,19 @@ from pydantic import (
 )
 from typing_extensions import TypeAliasType
 
-# What one document is called when the request gives it no id is its place, counted from 0.
-Identifier = Annotated[str, Field(max_length=1000)]
+from serving.records import Record
+
+
+def _as_text(value: object) -> object:
+    """Return the JSON text of a number or a boolean, as `rasd classify` does for ids."""
+    return json.dumps(value) if isinstance(value, int | float) else value
+
+
+Identifier = Annotated[
+    str,
+    Field(max_length=1000),
+    BeforeValidator(_as_text, json_schema_input_type=str | int | float | bool),
+]
 
 
 class _Request(BaseModel):
@@ -22,17 +34,17 @@ class _Request(BaseModel):
 
 
 class DocumentIn(BaseModel):
-    """A text to split into sentences. Other keys are left aside."""
+    """A text to split into sentences. Other keys are ignored. A null text gets an `error`."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
-    id: Identifier | None = Field(default=None, description="default: its place, from 0")
-    text: str
+    id: Identifier | None = Field(default=None, description="default: its position, from 0")
+    text: str | None
 
 
-# A long list that is wrong all through is told of its first item.
+# Only the first wrong item of a long list is reported.
 Documents = TypeAliasType("Documents", Annotated[list[DocumentIn], FailFast()])
-Texts = TypeAliasType("Texts", Annotated[list[str], FailFast()])
+Texts = TypeAliasType("Texts", Annotated[list[str | None], FailFast()])
 
 
 class ClassifyRequest(_Request):
@@ -44,12 +56,12 @@ class ClassifyRequest(_Request):
     @model_validator(mode="after")
     def _one_of_both(self) -> "ClassifyRequest":
         if (self.documents is None) == (self.sentences is None):
-            raise ValueError("give documents or sentences, one of the two")
+            raise ValueError("give either documents or sentences")
         return self
 
 
 class PredictParameters(BaseModel):
-    """Hugging Face's parameters for text classification; unknown ones are left aside."""
+    """Hugging Face's parameters for text classification; unknown ones are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
@@ -58,7 +70,7 @@ class PredictParameters(BaseModel):
 
 
 class PredictRequest(BaseModel):
-    """Hugging Face's form of a request."""
+    """A request in the Hugging Face form."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
@@ -66,31 +78,15 @@ class PredictRequest(BaseModel):
         Texts,
         BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
         WithJsonSchema(
-            {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+            {
+                "anyOf": [
+                    {"type": "string"},
+                    {"type": "array", "items": {"type": ["string", "null"]}},
+                ]
+            }
         ),
     ]
     parameters: PredictParameters | None = None
-
-
-class Record(BaseModel):
-    """One sentence and its label.
-
-    `start` and `end` are offsets in Unicode code points into the document. A sentence that could
-    not be labelled has `error`, and no label; one that was too long has `truncated`.
-    """
-
-    doc_id: str
-    sentence: int
-    start: int
-    end: int
-    text: str
-    label: str | None
-    probability: float | None
-    certain: bool
-    probabilities: dict[str, float]
-    model: str
-    truncated: bool | None = None
-    error: str | None = None
 
 
 class DocumentOut(BaseModel):
@@ -122,7 +118,7 @@ class Score(BaseModel):
 
 
 class Unreadable(BaseModel):
-    """Why a text was not scored; its neighbours are not affected."""
+    """Why a text was not scored. The other texts are not affected."""
 
     error: str
 
@@ -136,14 +132,14 @@ class LabelOut(BaseModel):
 
 
 class LimitsOut(BaseModel):
-    """What one request may hold."""
+    """The limits of one request."""
 
     sentences: int
     body_bytes: int
 
 
 class ModelAnswer(BaseModel):
-    """What is being served."""
+    """The model being served."""
 
     model: str
     name: str
@@ -157,7 +153,7 @@ class ModelAnswer(BaseModel):
 
 
 class Health(BaseModel):
-    """Whether a probe is content."""
+    """The answer to a probe."""
 
     ok: bool
     model: str | None = None

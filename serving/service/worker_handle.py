@@ -1,7 +1,7 @@
-"""One worker as the HTTP process sees it: its process, its pipe, the requests in its hands.
+"""One worker as the HTTP process sees it: its process, its pipe, its requests.
 
-All of it runs on the event loop's thread, except that each worker has a thread which writes to its
-pipe and waits on it: a worker that is stopped in the middle of a message blocks nobody else.
+Everything runs on the event loop's thread, except that each worker has a thread of its own that
+writes to and reads from its pipe: a worker that stops in the middle of a message blocks no other.
 """
 
 import asyncio
@@ -13,10 +13,10 @@ from multiprocessing import get_context
 from queue import SimpleQueue
 from threading import Thread
 
-from serving.service.messages import Answer, Failed, Ready, Work
-from serving.service.worker_process import WorkerOptions, run_worker
+from serving.service.messages import Answer, Failed, Message, Ready, Work, WorkerOptions
+from serving.service.worker_process import run_worker
 
-# Seconds over a request's deadline after which its worker counts as stuck and is killed.
+# Seconds after a request's deadline at which its worker counts as stuck and is killed.
 STUCK = 10.0
 # Seconds that a worker may take to end after its pipe is closed.
 LAST_ORDERS = 5.0
@@ -24,7 +24,7 @@ LAST_ORDERS = 5.0
 
 @dataclass(eq=False, slots=True)
 class Job:
-    """A request on its way."""
+    """A request in flight."""
 
     work: Work
     answer: "asyncio.Future[Answer]"
@@ -34,17 +34,17 @@ class Job:
 
 
 class Worker:
-    """One worker process, and the thread that talks with it."""
+    """One worker process, and the thread that talks to it."""
 
     def __init__(self, options: WorkerOptions, number: int) -> None:
-        """Start the process; it loads its model while `attach` is still to come."""
+        """Start the process, which loads its model; `attach` may come later."""
         context = get_context("spawn")
         self._connection, theirs = context.Pipe()
         self.process = context.Process(
             target=run_worker,
             args=(theirs, options, number),
             name=f"rasd-worker-{number}",
-            daemon=True,  # whatever ends this process ends it
+            daemon=True,  # it ends with this process
         )
         self.process.start()
         theirs.close()
@@ -61,16 +61,16 @@ class Worker:
         self,
         loop: asyncio.AbstractEventLoop,
         *,
-        on_message: "Callable[[Worker, object], None]",
+        on_message: "Callable[[Worker, Message], None]",
         on_death: "Callable[[Worker], None]",
     ) -> None:
-        """Begin to listen: both are called on the event loop's thread, `on_death` once and last."""
+        """Listen to the worker: both run on the event loop's thread, `on_death` once and last."""
         self.loaded: asyncio.Future[Ready | Failed] = loop.create_future()
         self._gone: asyncio.Future[None] = loop.create_future()
         self._loop = loop
         self._on_message = on_message
         self._on_death = on_death
-        # The operating system's word, which comes at once, whatever the thread is doing.
+        # The operating system reports the end at once, whatever the thread is doing.
         loop.add_reader(self.process.sentinel, self._died)
         self._thread = Thread(target=self._talk, name=self.process.name, daemon=True)
         self._thread.start()
@@ -81,7 +81,7 @@ class Worker:
         return self.loaded.done() and isinstance(self.loaded.result(), Ready) and not self.retired
 
     def give(self, jobs: list[Job]) -> None:
-        """Start on jobs, which are scored together; the worker must be ready and without any."""
+        """Give jobs to score together to a worker that is ready and has none."""
         self.jobs = jobs
         now = time.monotonic()
         for job in jobs:
@@ -92,19 +92,19 @@ class Worker:
         self._inbox.put([job.work for job in jobs])
 
     def finish(self) -> list[Job]:
-        """Return the jobs in hand, which are over, and be without any."""
+        """Take the jobs back: they are answered, or the worker is dead."""
         jobs, self.jobs = self.jobs, []
         if self._watchdog:
             self._watchdog.cancel()
         return jobs
 
     def retire(self) -> None:
-        """End the process when it has done its jobs, if it has any."""
+        """End the process after the jobs that it has."""
         self.retired = True
         self._inbox.put(None)
 
     async def ended(self) -> None:
-        """Wait for the end of a retired worker, and hurry it when it dawdles after its jobs."""
+        """Wait for the end of a retired worker; kill it if it does not end after its jobs."""
         if self.jobs:
             await asyncio.wait([job.answer for job in self.jobs])
         await asyncio.wait([self._gone], timeout=LAST_ORDERS)
@@ -114,25 +114,25 @@ class Worker:
 
     def _talk(self) -> None:
         try:
-            self._tell(self._on_message, self._connection.recv())
+            self._notify(self._on_message, self._connection.recv())
             while (works := self._inbox.get()) is not None:
                 self._connection.send(works)
-                self._tell(self._on_message, self._connection.recv())
+                self._notify(self._on_message, self._connection.recv())
         except (EOFError, OSError):
-            pass  # the process is dead: its sentinel says so
+            pass  # the process is dead; its sentinel reports it
         finally:
             self._connection.close()
-            self._tell(self._bury)
+            self._notify(self._bury)
 
-    def _tell(self, callback: "Callable[..., None]", *arguments: object) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody wants to know
+    def _notify(self, callback: "Callable[..., None]", *arguments: object) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody is waiting
             self._loop.call_soon_threadsafe(callback, self, *arguments)
 
     def _died(self) -> None:
         self._loop.remove_reader(self.process.sentinel)
         self.retired = True
         self._dead = True
-        self._inbox.put(None)  # the thread may still have a last message to tell; then it ends
+        self._inbox.put(None)  # the thread may still have a last message to deliver; then it ends
 
     def _bury(self, _: "Worker") -> None:
         if not self._dead:  # the pipe is closed and the process is about to end

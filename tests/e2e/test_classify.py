@@ -16,7 +16,6 @@ from serving import classify, cli
 from serving.classifier import Classifier
 from serving.files.documents import DocumentStream, ReadOptions
 from serving.files.sources import find_sources
-from serving.files.writers import json_lines
 from serving.labels import LabelScheme
 from serving.progress import SentenceProgress
 from tests.e2e.conftest import RASD
@@ -73,7 +72,8 @@ def records(capsysbinary):
 def label(classifier, *paths, unit="document"):
     documents = DocumentStream(find_sources([str(p) for p in paths]), ReadOptions(unit))
     progress = SentenceProgress(None, visible=False)
-    return list(classify.label(documents, classifier, unit, progress))
+    records = classify.labelled(documents, classifier, unit, progress)
+    return [record.as_dict() for record in records]
 
 
 # --- The records -------------------------------------------------------------------------------
@@ -104,7 +104,7 @@ def test_offsets_are_exact_for_any_document(tmp_path, classifier, texts):
         "".join(json.dumps({"id": n, "text": text}) + "\n" for n, text in enumerate(texts)),
         encoding="utf-8",
     )
-    rows = [json.loads(line) for line in json_lines(label(classifier, path))]
+    rows = label(classifier, path)
     for row in rows:
         assert row["text"] == texts[int(row["doc_id"])][row["start"] : row["end"]]
     places = [(int(row["doc_id"]), row["sentence"], row["start"]) for row in rows]

@@ -13,7 +13,7 @@ from running_service import RASD, RunningService
 from visits import ARTICLE, paste, visit
 
 from serving.classifier import Classifier
-from serving.records import Document, sentence_record
+from serving.records import Document, Record
 from serving.text.sentences import split_sentences
 
 LABELS = ("attack_report", "claim", "denial", "official_response", "other")
@@ -33,7 +33,7 @@ def expected() -> list[dict[str, object]]:
     sentences = split_sentences(ARTICLE)
     answers = classifier.classify([sentence.text for sentence in sentences])
     return [
-        sentence_record(Document("a", ARTICLE), n, sentence, answer, model=classifier.model)
+        Record.of(Document("a", ARTICLE), n, sentence, answer, model=classifier.model).as_dict()
         for n, (sentence, answer) in enumerate(zip(sentences, answers, strict=True))
     ]
 

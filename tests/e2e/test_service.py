@@ -139,7 +139,7 @@ def test_what_is_not_json_is_a_400(service, route, body):
         ("/v1/classify", {"sentences": "نفى"}, "sentences"),
         ("/v1/classify", {"sentences": ["نفى", 3]}, "sentences.1"),
         ("/v1/classify", {"documents": [{"text": "a"}, {"id": "b"}]}, "documents.1.text"),
-        ("/v1/classify", {"documents": [{"id": 7, "text": "a"}]}, "documents.0.id"),
+        ("/v1/classify", {"documents": [{"id": [7], "text": "a"}]}, "documents.0.id"),
         ("/v1/classify", {"sentense": ["نفى"]}, "sentense"),
         ("/v1/classify", {"sentences": ["a"] * 2001}, "sentences"),
         ("/predict", {"inputs": 3}, "inputs"),

@@ -1,5 +1,6 @@
 """The table for people: nothing in a text can leave its line or command a terminal."""
 
+import io
 import re
 from pathlib import Path
 
@@ -8,9 +9,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from serving.files.table import PIPED_WIDTH, plain, table_lines
+from serving.files.table import PIPED_WIDTH, TableWriter, plain
 from serving.labels import LabelScheme
-from serving.records import Document, Prediction, Refusal, Sentence, sentence_record
+from serving.records import Document, Prediction, Record, Refusal, Sentence
 
 SCHEME = LabelScheme.read(Path(__file__).parents[3] / "configs" / "labels.yaml")
 ISOLATES = {"\u2066", "\u2067", "\u2068"}
@@ -24,12 +25,15 @@ def record(text, label="claim", *, probability=0.5, certain=True, document="a.tx
         else Refusal("empty")
     )
     sentence = Sentence(text, 0, len(text))
-    return sentence_record(Document(document, text), number, sentence, answer, model="m@1")
+    return Record.of(Document(document, text), number, sentence, answer, model="m@1")
 
 
 def render(*records, by_document=True, terminal=False) -> str:
-    pieces = table_lines(records, SCHEME, by_document=by_document, terminal=terminal)
-    return b"".join(pieces).decode()
+    stream = io.BytesIO()
+    writer = TableWriter(stream, SCHEME, by_document=by_document, terminal=terminal)
+    writer.write(records)
+    writer.close()
+    return stream.getvalue().decode()
 
 
 def test_a_table_a_document_and_the_counts_at_the_end():

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.files.writers import CSV_COLUMNS, csv_lines, json_lines
-from serving.records import Document, Prediction, Refusal, Sentence, sentence_record
+from serving.files.writers import CsvWriter, JsonLinesWriter
+from serving.records import COLUMNS, Document, Prediction, Record, Refusal, Sentence
 
 PROPERTY = settings(max_examples=200, deadline=None)
 LABELS = ("claim", "other")
@@ -30,43 +30,58 @@ def records(draw, text=any_text):
     document = Document(draw(text), draw(text))
     sentence = Sentence(document.text, 0, len(document.text))
     number = draw(st.integers(0, 10**6))
-    return sentence_record(document, number, sentence, draw(answers), model="m@1")
+    return Record.of(document, number, sentence, draw(answers), model="m@1")
+
+
+def written(writer, rows) -> bytes:
+    """What a writer makes of the rows, given to it in two parts."""
+    stream = io.BytesIO()
+    made = writer(stream)
+    made.write(rows[:2])
+    made.write(rows[2:])
+    made.close()
+    return stream.getvalue()
+
+
+def of(text: str) -> Record:
+    return Record.of(
+        Document("a", text), 0, Sentence(text, 0, len(text)), Refusal("x"), model="m@1"
+    )
 
 
 @PROPERTY
 @given(rows=st.lists(records()))
 def test_json_lines_are_read_back_the_same(rows):
-    raw = b"".join(json_lines(rows))
+    raw = written(JsonLinesWriter, rows)
     # Half a surrogate pair followed by the other half is one sign to every reader of JSON.
     assert [json.loads(line) for line in raw.splitlines()] == [
-        json.loads(json.dumps(row)) for row in rows
+        json.loads(json.dumps(row.as_dict())) for row in rows
     ]
 
 
 @PROPERTY
 @given(rows=st.lists(records()))
 def test_json_lines_have_one_line_a_record_by_anyones_rules_and_nothing_a_terminal_obeys(rows):
-    text = b"".join(json_lines(rows)).decode()
+    text = written(JsonLinesWriter, rows).decode()
     assert len(text.splitlines()) == len(rows)
     assert all(sign == "\n" or sign.isprintable() or ord(sign) >= 0xA0 for sign in text)
 
 
 def test_json_lines_show_arabic_as_it_is():
-    (line,) = json_lines([{"text": "نفى «ذلك»"}])
-    assert line == '{"text": "نفى «ذلك»"}\n'.encode()
+    assert '"text": "نفى «ذلك»"'.encode() in written(JsonLinesWriter, [of("نفى «ذلك»")])
 
 
 def table(rows, **options):
-    raw = b"".join(csv_lines(rows, **options))
+    raw = written(lambda stream: CsvWriter(stream, **options), rows)
     return list(csv.DictReader(io.StringIO(raw.decode("utf-8-sig"), newline="")))
 
 
 @PROPERTY
 @given(rows=st.lists(records(st.text(st.characters(codec="utf-8")))), mark=st.booleans())
 def test_csv_is_read_back_the_same(rows, mark):
-    for row, cells in zip(rows, table(rows, byte_order_mark=mark), strict=True):
-        assert tuple(cells) == CSV_COLUMNS
-        assert set(row) <= set(CSV_COLUMNS)
+    for record, cells in zip(rows, table(rows, byte_order_mark=mark), strict=True):
+        row = record.as_dict()
+        assert tuple(cells) == COLUMNS
         assert cells["doc_id"] == row["doc_id"]
         assert cells["text"] == row["text"]
         assert json.loads(cells["probabilities"]) == row["probabilities"]
@@ -82,18 +97,20 @@ def test_csv_is_read_back_the_same(rows, mark):
 
 @pytest.mark.parametrize("text", ["=1+1", "- قال", "@user", "+964", "\tنص", "سطر\r\nسطر", 'a"b'])
 def test_csv_cells_are_the_text_itself(text):
-    assert table([{"text": text}], byte_order_mark=False)[0]["text"] == text
+    assert table([of(text)], byte_order_mark=False)[0]["text"] == text
 
 
 def test_csv_of_half_a_surrogate_pair_keeps_the_length():
-    assert table([{"text": "a\ud800b"}], byte_order_mark=False)[0]["text"] == "a?b"
+    assert table([of("a\ud800b")], byte_order_mark=False)[0]["text"] == "a?b"
 
 
 def test_csv_has_its_header_once_and_the_mark_only_when_asked_for():
-    assert b"".join(csv_lines([], byte_order_mark=True)).startswith(b"\xef\xbb\xbfdoc_id,")
-    lines = b"".join(csv_lines([{}, {}], byte_order_mark=False)).splitlines()
-    assert lines[0].decode() == ",".join(CSV_COLUMNS)
-    assert [line.startswith(b"doc_id") for line in lines] == [True, False, False]
+    empty = written(lambda stream: CsvWriter(stream, byte_order_mark=True), [])
+    assert empty.startswith(b"\xef\xbb\xbfdoc_id,")
+    rows = [of("a"), of("b"), of("c")]
+    lines = written(lambda stream: CsvWriter(stream, byte_order_mark=False), rows).splitlines()
+    assert lines[0].decode() == ",".join(COLUMNS)
+    assert [line.startswith(b"doc_id") for line in lines] == [True, False, False, False]
 
 
 def test_nothing_is_written_when_the_first_record_fails():
@@ -101,5 +118,19 @@ def test_nothing_is_written_when_the_first_record_fails():
         raise ValueError("bad input")
         yield
 
+    stream = io.BytesIO()
     with pytest.raises(ValueError, match="bad input"):
-        next(csv_lines(failing(), byte_order_mark=True))
+        CsvWriter(stream, byte_order_mark=True).write(failing())
+    assert stream.getvalue() == b""
+
+
+def test_a_record_shows_truncated_and_error_only_where_they_apply():
+    document, sentence = Document("a", "نفى"), Sentence("نفى", 0, 3)
+    common = ["doc_id", "sentence", "start", "end", "text", "label", "probability", "certain"]
+    common += ["probabilities", "model"]
+    for truncated, extra in ((False, []), (True, ["truncated"])):
+        answer = Prediction("claim", 0.9, {"claim": 0.9}, certain=True, truncated=truncated)
+        record = Record.of(document, 0, sentence, answer, model="m@1")
+        assert list(record.as_dict()) == common + extra
+    refused = Record.of(document, 0, sentence, Refusal("x"), model="m@1")
+    assert list(refused.as_dict()) == [*common, "error"]

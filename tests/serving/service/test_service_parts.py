@@ -57,6 +57,17 @@ def test_options_win_and_paths_are_relative_to_the_file(tmp_path):
     assert (other.model, other.registry) == (None, Path("registry"))
 
 
+@pytest.mark.parametrize("name", ["compact", "arabert", "fast"])
+def test_a_training_configuration_is_named_instead_of_its_keys(name):
+    path = SHIPPED.with_name(f"{name}.yaml")
+    with pytest.raises(InputError) as caught:
+        load_config(path, {})
+    assert str(caught.value) == (
+        f"{path} looks like a training configuration\n"
+        "`rasd serve` needs one like configs/serve.yaml."
+    )
+
+
 @pytest.mark.parametrize(
     ("workers", "threads", "cores", "expected"),
     [

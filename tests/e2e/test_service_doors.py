@@ -1,0 +1,148 @@
+"""What a careless but well-meaning client sends: HEAD, gzip, a byte order mark, odd ids, nulls."""
+
+import gzip
+import json
+import os
+
+import pytest
+
+JSON = {"content-type": "application/json"}
+GZIP = JSON | {"content-encoding": "gzip"}
+TEXTS = ["نفت الوزارة صحة الأنباء.", "وأدان الوزير الهجوم."]
+BODY = json.dumps({"sentences": TEXTS}).encode()
+LIMIT = 2 * 2**20
+
+
+def slug(response) -> str:
+    assert response.headers["content-type"] == "application/problem+json"
+    return response.json()["type"].removeprefix("urn:rasd:")
+
+
+def routes(service) -> list[str]:
+    described = service.client.get("/openapi.json").json()["paths"]
+    shown = [path for path, methods in described.items() if "get" in methods]
+    return [*shown, "/", "/docs", "/openapi.json", "/docs/start.js", "/page/index.html"]
+
+
+def test_head_is_answered_like_get_on_every_route(service):
+    paths = routes(service)
+    assert {"/livez", "/readyz", "/metrics", "/v1/model"} <= set(paths)
+    for path in [*paths, "/no/such", "/predict"]:
+        get, head = service.client.get(path), service.client.head(path)
+        assert head.status_code == get.status_code, path
+        assert head.content == b""
+        assert get.content
+        assert head.headers.keys() == get.headers.keys()
+        assert head.headers["content-type"] == get.headers["content-type"]
+        if path != "/metrics":  # its length changes from one request to the next
+            assert head.headers["content-length"] == str(len(get.content))
+
+
+def test_head_leaves_the_connection_usable_and_is_logged_as_head(service):
+    for _ in range(3):
+        assert service.client.head("/v1/model").status_code == 200
+        assert service.client.get("/v1/model").json()["labels"]
+    methods = [entry["method"] for entry in service.log if entry.get("route") == "/v1/model"]
+    assert methods[-2:] == ["HEAD", "GET"]
+
+
+@pytest.mark.parametrize("name", ["gzip", "x-gzip", "GZIP"])
+def test_a_gzip_body_is_read(service, name):
+    plain = service.client.post("/v1/classify", content=BODY, headers=JSON)
+    headers = JSON | {"content-encoding": name}
+    packed = service.client.post("/v1/classify", content=gzip.compress(BODY), headers=headers)
+    assert packed.status_code == 200, packed.text
+    assert packed.content == plain.content
+
+
+def test_a_gzip_body_is_read_in_whatever_pieces_it_comes(service):
+    packed = gzip.compress(BODY)
+    pieces = (packed[at : at + 1] for at in range(len(packed)))
+    assert service.client.post("/v1/classify", content=pieces, headers=GZIP).status_code == 200
+
+
+def test_a_gzip_bomb_is_a_413_and_costs_no_memory(service):
+    before = service.metric("rasd_process_resident_bytes")
+    bomb = gzip.compress(bytes(256 * 2**20))
+    assert len(bomb) < LIMIT
+    for _ in range(3):
+        response = service.client.post("/v1/classify", content=bomb, headers=GZIP)
+        assert (response.status_code, slug(response)) == (413, "too-large")
+    assert service.metric("rasd_process_resident_bytes") - before < 64 * 2**20
+
+
+def test_the_limit_counts_the_decompressed_body_to_the_byte(service):
+    fill = LIMIT - len(json.dumps({"sentences": [""]}))
+    for extra, status in ((0, 200), (1, 413)):
+        body = json.dumps({"sentences": ["x" * (fill + extra)]}).encode()
+        packed = gzip.compress(body)
+        response = service.client.post("/v1/classify", content=packed, headers=GZIP)
+        assert (len(body), response.status_code) == (LIMIT + extra, status)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [BODY, b"", gzip.compress(BODY)[:-1], gzip.compress(BODY) + b"x", gzip.compress(BODY) * 2],
+    ids=["plain", "empty", "cut", "more", "twice"],
+)
+def test_what_is_not_one_whole_gzip_stream_is_a_400(service, body):
+    response = service.client.post("/v1/classify", content=body, headers=GZIP)
+    assert (response.status_code, slug(response)) == (400, "broken-gzip")
+
+
+def test_random_bytes_as_gzip_never_fail_the_service(service):
+    head = gzip.compress(BODY)[:12]
+    for _ in range(50):
+        body = head + os.urandom(200)
+        response = service.client.post("/v1/classify", content=body, headers=GZIP)
+        assert response.status_code == 400
+
+
+@pytest.mark.parametrize("name", ["br", "deflate", "zstd", "gzip, gzip", "nonsense"])
+def test_another_encoding_is_a_415_that_names_gzip(service, name):
+    headers = JSON | {"content-encoding": name}
+    response = service.client.post("/v1/classify", content=BODY, headers=headers)
+    assert (response.status_code, slug(response)) == (415, "unknown-encoding")
+    assert response.headers["accept-encoding"] == "gzip"
+
+
+def test_a_byte_order_mark_before_the_json_is_left_out(service):
+    for route, body in (("/v1/classify", BODY), ("/predict", json.dumps({"inputs": TEXTS}))):
+        content = b"\xef\xbb\xbf" + (body if isinstance(body, bytes) else body.encode())
+        assert service.client.post(route, content=content, headers=JSON).status_code == 200
+
+
+def test_an_id_may_be_a_number_and_becomes_its_json_text(service):
+    ids = [7, -3, 2**70, 1.5, True, "a", None]
+    documents = [{"id": value, "text": TEXTS[0]} for value in ids]
+    groups = service.client.post("/v1/classify", json={"documents": documents}).json()["documents"]
+    expected = ["7", "-3", str(2**70), "1.5", "true", "a", "6"]
+    assert [group["id"] for group in groups] == expected
+    assert [group["sentences"][0]["doc_id"] for group in groups] == expected
+
+
+def test_a_null_text_has_its_own_error_and_the_others_are_answered(service):
+    mixed = [TEXTS[0], None, TEXTS[1]]
+    answer = service.client.post("/v1/classify", json={"sentences": mixed}).json()
+    assert [record["label"] is None for record in answer["sentences"]] == [False, True, False]
+    assert "the text is null" in answer["sentences"][1]["error"]
+    documents = [{"id": "a", "text": TEXTS[0]}, {"id": "b", "text": None}]
+    answer = service.client.post("/v1/classify", json={"documents": documents}).json()
+    (record,) = answer["documents"][1]["sentences"]
+    assert (record["doc_id"], record["text"], record["label"]) == ("b", "", None)
+    assert "the text is null" in record["error"]
+    ranked = service.client.post("/predict", json={"inputs": mixed}).json()
+    assert ["error" in item for item in ranked] == [False, True, False]
+    alone = service.client.post("/predict", json={"inputs": [None]})
+    assert (alone.status_code, slug(alone)) == (422, "unreadable")
+
+
+def test_the_document_describes_a_record_as_it_is_answered(service):
+    schemas = service.client.get("/openapi.json").json()["components"]["schemas"]
+    (record,) = service.client.post("/v1/classify", json={"sentences": TEXTS[:1]}).json()[
+        "sentences"
+    ]
+    described = schemas["Record"]
+    assert list(described["properties"]) == [*record, "truncated", "error"]
+    assert described["required"] == list(record)
+    assert "counts from 0" in described["description"]
