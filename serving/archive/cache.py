@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from serving.classifier import Classifier
+from serving.labelling import Scorer
 from serving.records import Prediction, Refusal
 
 # Sentences that are remembered. One takes about 1 kB with its text and probabilities.
@@ -17,10 +17,9 @@ class CachedClassifier:
     it again would give. The sentences used least recently are forgotten first.
     """
 
-    def __init__(self, classifier: Classifier, capacity: int = CAPACITY) -> None:
+    def __init__(self, classifier: Scorer, capacity: int = CAPACITY) -> None:
         """Remember up to `capacity` sentences; 0 remembers none."""
         self.classifier = classifier
-        self.bundle = classifier.bundle
         self.model = classifier.model
         self.capacity = capacity
         self.sentences = 0

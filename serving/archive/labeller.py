@@ -4,19 +4,18 @@ import json
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from serving.archive.cache import CachedClassifier
+from serving.archive.outputs import Output
 from serving.archive.parts import PartFiles, PartKey, Parts, PartSummary
 from serving.archive.plan import Slice
-from serving.classifier import Classifier
 from serving.errors import Problem, refusal
 from serving.files.documents import ReadOptions, read_documents
-from serving.files.writers import Writer
-from serving.labelling import Splitter, Task, label, tasks, whole
+from serving.labelling import Scorer, Splitter, Task, label, tasks, whole
 from serving.records import Document
 from serving.text.sentences import split_sentences
 
@@ -29,68 +28,66 @@ PART_SENTENCES = 5000
 RAW_CHARACTERS = 2**20
 
 T = TypeVar("T")
-MakeWriter = Callable[[BinaryIO], Writer]
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """What an engine must know besides the plan; it can be sent to another process."""
 
-    model: Path | None
-    threads: int | None
     read: ReadOptions
     folder: Path
-    suffix: str
-    make_writer: MakeWriter
+    output: Output
     cache: int
     strict: bool
 
 
-@dataclass(slots=True)
 class Labeller:
-    """A loaded model that labels slices; `position` is how far it is, in bytes of its slice."""
+    """A loaded model that labels slices; `on_chunk` gets sentences and bytes as they are done."""
 
-    job: Job
-    position: float = field(default=0.0, init=False)
-
-    def __post_init__(self) -> None:
-        """Load and verify the model."""
-        classifier = Classifier.load(self.job.model, threads=self.job.threads)
-        self.classifier = CachedClassifier(classifier, self.job.cache)
-        self.parts = Parts(self.job.folder, self.job.suffix)
+    def __init__(
+        self,
+        job: Job,
+        classifier: Scorer,
+        on_chunk: Callable[[int, float], object] = lambda *_: None,
+    ) -> None:
+        """Take the model of the job. `on_chunk` gets new sentences and the bytes of the slice."""
+        self._job = job
+        self._classifier = CachedClassifier(classifier, job.cache)
+        self._parts = Parts(job.folder, job.output.suffix)
+        self._on_chunk = on_chunk
 
     def label(self, number: int, sources: Slice) -> Iterator[PartSummary]:
         """Finish slice `number`, from its first unfinished part on; yield the parts as they end.
 
         Raises InputError at the first bad record of a strict job, RasdError on a full disk.
         """
-        before = self.parts.of_slice(number)
+        before = self._parts.of_slice(number)
         if before and before[-1].last:
             return
-        documents = _Documents(sources, self.job)
+        documents = _Documents(sources, self._job)
         documents.skip(sum(part.records for part in before))
         key = PartKey(number, len(before))
         while not documents.ended:
-            with self.parts.writing(key) as files:
+            with self._parts.writing(key) as files:
                 self._write(documents, files)
             yield files.summary
             key = PartKey(number, key.number + 1)
 
     def _write(self, documents: "_Documents", files: PartFiles) -> None:
-        split = whole if self.job.read.unit == "sentence" else split_sentences
-        seen, repeats = self.classifier.sentences, self.classifier.repeats
+        split = whole if self._job.read.unit == "sentence" else split_sentences
+        seen, repeats = self._classifier.sentences, self._classifier.repeats
         found = _Found(documents, files.rejects)
-        writer = self.job.make_writer(files.data)
+        writer = self._job.output.make_writer(files.data)
         # Reading and splitting go on in a thread while ONNX Runtime computes.
-        for chunk in label(ahead(found.tasks(split), 2 * CHUNK), self.classifier, CHUNK):
+        for chunk in label(ahead(found.tasks(split), CHUNK), self._classifier, CHUNK):
             writer.write(chunk)
-            self.position = documents.position
+            self._on_chunk(len(chunk), documents.position)
         writer.close()
         files.summary = PartSummary(
             found.records,
             found.rejected,
-            self.classifier.sentences - seen,
-            self.classifier.repeats - repeats,
+            self._classifier.sentences - seen,
+            self._classifier.repeats - repeats,
             documents.ended,
             found.rejection,
         )

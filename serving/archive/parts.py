@@ -141,9 +141,9 @@ class Parts:
         return total
 
     def clear(self) -> None:
-        """Remove every part and the run's identity; the lock stays."""
-        for path in self.folder.iterdir():
-            if path.name != _LOCK:
+        """Remove every part and the run's identity; nothing else that is in the folder."""
+        for pattern in ("part-*", ".part-*", _IDENTITY):
+            for path in self.folder.glob(pattern):
                 path.unlink()
 
     @contextmanager

@@ -3,7 +3,7 @@
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,45 +11,14 @@ from types import FrameType
 from typing import Any
 
 from serving.archive.labeller import Job, Labeller
+from serving.archive.limit import Limit
 from serving.archive.parts import Parts, PartSummary
-from serving.archive.plan import Slice, plan
+from serving.archive.plan import plan
 from serving.atomic import atomic_file
 from serving.errors import InputError, RasdError
 from serving.files.sources import Source
-
-# A share of rejected records is judged once there are this many: one of three proves nothing.
-JUDGED_FROM = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """How many records may be set aside: a `count`, or a `share` of those that were read."""
-
-    count: int | None = None
-    share: float = 0.01
-
-    def check(self, total: PartSummary, *, ended: bool) -> None:
-        """Raise InputError when too many were set aside; at the end also when all were."""
-        if not total.rejection:
-            return
-        if self.count is not None:
-            over = total.rejected > self.count
-        else:
-            over = total.records >= JUDGED_FROM and total.rejected > self.share * total.records
-        useless = total.rejected == total.records and (ended or total.records >= JUDGED_FROM)
-        problem, remedy = total.rejection
-        if useless:
-            raise InputError(problem, remedy)
-        if over:
-            raise InputError(
-                f"{total.rejected:,} of {total.records:,} records were set aside, more than "
-                f"--max-rejected {self}; the first: {problem}",
-                f"{remedy} Or allow more with --max-rejected and repeat the command to continue.",
-            )
-
-    def __str__(self) -> str:
-        """Return the option's value."""
-        return f"{self.share:.4g}" if self.count is None else str(self.count)
+from serving.labelling import Scorer
+from serving.progress import SentenceProgress
 
 
 class Stopped(RasdError):  # noqa: N818 - it is no error of anyone
@@ -85,57 +54,74 @@ class StopSignal:
         sys.stderr.write("rasd: finishing the part in hand; once more ends at once\n")
 
 
-def run_archive(
-    job: Job,
-    sources: Sequence[Source],
-    output: Path,
-    *,
-    identity: dict[str, Any],
-    limit: Limit,
-    restart: bool,
-    join: Callable[[Iterable[Path], Path], None] | None,
-) -> PartSummary:
-    """Label `sources` into parts, and `join` them to the file `output` unless that is None.
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """A run: what to label, into which parts, and what to do with them.
 
-    The same call continues a run that was ended, to the same bytes; with another `identity` it is
-    refused unless `restart`. Raises InputError for that and for too many rejected records, Stopped
-    after a signal. Rejected records end up in `output` with the suffix `.rejected.jsonl`.
+    `identity` is what must be the same for a run to be continued. `target` is the file that the
+    parts become, or None where they stay.
     """
-    parts = Parts(job.folder, job.suffix)
-    with parts.locked():
-        if restart or any(source.path is None for source in sources):
-            parts.clear()
-        if parts.claim(identity):
-            sys.stderr.write(f"rasd: continuing the run in {job.folder}\n")
-        slices = plan(sources, lines=job.read.unit == "sentence")
-        stop = StopSignal()
-        try:
-            with stop.watched():
-                total = _label(job, parts, slices, limit, stop)
-        except InputError:
-            if not parts.total().sentences:
-                shutil.rmtree(job.folder)  # nothing was labelled, so there is nothing to continue
-            raise
-        _collect_rejected(parts, output.with_name(f"{output.name}.rejected.jsonl"))
-        if join:
-            join([parts.data(key) for key in parts.finished_keys()], output)
-            shutil.rmtree(job.folder)
-    return total
+
+    job: Job
+    sources: Sequence[Source]
+    identity: dict[str, Any]
+    limit: Limit
+    restart: bool
+    target: Path | None
+
+    def run(self, classifier: Scorer, *, progress_visible: bool) -> PartSummary:
+        """Label everything and return the sums of all parts.
+
+        The same run continues what was ended, to the same bytes; it is refused where the parts are
+        of another one. Raises InputError for that and for too many rejected records, Stopped after
+        a signal.
+        """
+        parts = Parts(self.job.folder, self.job.output.suffix)
+        with parts.locked():
+            if self.restart or any(source.path is None for source in self.sources):
+                parts.clear()
+            if parts.claim(self.identity):
+                sys.stderr.write(f"rasd: continuing the run in {self.job.folder}\n")
+            try:
+                total = self._label(classifier, parts, progress_visible=progress_visible)
+            except InputError:
+                if not parts.total().sentences:
+                    shutil.rmtree(self.job.folder)  # there is nothing to continue
+                raise
+            _collect_rejected(parts, rejected_file(self.target or self.job.folder))
+            if self.target:
+                keys = parts.finished_keys()
+                self.job.output.join([parts.data(key) for key in keys], self.target)
+                shutil.rmtree(self.job.folder)
+        return total
+
+    def _label(self, classifier: Scorer, parts: Parts, *, progress_visible: bool) -> PartSummary:
+        read = self.job.read
+        slices = plan(self.sources, lines=read.unit == "sentence", text_field=read.text_field)
+        sizes = [sum(source.size for source in sources) for sources in slices]
+        total, done, stop = parts.total(), 0, StopSignal()
+        known = all(source.path for source in self.sources)
+        with (
+            stop.watched(),
+            SentenceProgress(sum(sizes) if known else None, visible=progress_visible) as progress,
+        ):
+            labeller = Labeller(
+                self.job, classifier, lambda new, at: progress.update(new, done + at)
+            )
+            for number, sources in enumerate(slices):
+                for part in labeller.label(number, sources):
+                    total += part
+                    self.limit.check(total, ended=False)
+                    if stop.number:
+                        raise Stopped(stop.number, self.job.folder)
+                done += sizes[number]
+        self.limit.check(total, ended=True)
+        return total
 
 
-def _label(
-    job: Job, parts: Parts, slices: Sequence[Slice], limit: Limit, stop: StopSignal
-) -> PartSummary:
-    total = parts.total()
-    labeller = Labeller(job)
-    for number, sources in enumerate(slices):
-        for part in labeller.label(number, sources):
-            total += part
-            limit.check(total, ended=False)
-            if stop.number:
-                raise Stopped(stop.number, job.folder)
-    limit.check(total, ended=True)
-    return total
+def rejected_file(output: Path) -> Path:
+    """Return the file beside an output that holds what was set aside."""
+    return output.with_name(f"{output.name}.rejected.jsonl")
 
 
 def _collect_rejected(parts: Parts, target: Path) -> None:
