@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -19,6 +20,7 @@ from serving.text.sentences import split_sentences
 
 if TYPE_CHECKING:
     from serving.archive.limit import Limit
+    from serving.archive.run import Engine
     from serving.classifier import Classifier
     from serving.files.documents import DocumentStream, Unit
     from serving.files.sources import Source
@@ -114,6 +116,17 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="sentences to remember, so that exact repeats are scored once; 0 is none "
         "(default: 100000)",
     )
+    archive.add_argument(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="where slices are labelled: this machine, or a Ray cluster (default: local)",
+    )
+    archive.add_argument(
+        "--ray-address",
+        metavar="HOST:PORT",
+        help="with --engine ray: a running cluster (default: one started on this machine)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -155,7 +168,7 @@ def _run_archive(
     from serving.archive.labeller import Job
     from serving.archive.limit import Limit
     from serving.archive.outputs import output_format
-    from serving.archive.run import Archive, rejected_file
+    from serving.archive.run import Archive, here, rejected_file
     from serving.classifier import Classifier
 
     classifier = Classifier.load(options.model, threads=options.threads)
@@ -172,7 +185,12 @@ def _run_archive(
         restart=options.restart,
         target=None if in_parts else output,
     )
-    total = run.run(classifier, progress_visible=sys.stderr.isatty())
+    engine: Engine = here
+    if options.engine == "ray":
+        from serving.archive.ray_engine import on_ray
+
+        engine = partial(on_ray, address=options.ray_address)
+    total = run.run(classifier, engine, progress_visible=sys.stderr.isatty())
     if not total.sentences:
         sys.stderr.write("rasd: no text in the input, so nothing was labelled\n")
     if total.rejected:

@@ -3,8 +3,8 @@
 import shutil
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -13,11 +13,11 @@ from typing import Any
 from serving.archive.labeller import Job, Labeller
 from serving.archive.limit import Limit
 from serving.archive.parts import Parts, PartSummary
-from serving.archive.plan import plan
+from serving.archive.plan import Slice, plan
 from serving.atomic import atomic_file
+from serving.classifier import Classifier
 from serving.errors import InputError, RasdError
 from serving.files.sources import Source
-from serving.labelling import Scorer
 from serving.progress import SentenceProgress
 
 
@@ -54,6 +54,10 @@ class StopSignal:
         sys.stderr.write("rasd: finishing the part in hand; once more ends at once\n")
 
 
+# What labels slices: it yields every part that it has finished.
+Engine = Callable[[Job, Classifier, Sequence[Slice], SentenceProgress], Generator[PartSummary]]
+
+
 @dataclass(frozen=True, slots=True)
 class Archive:
     """A run: what to label, into which parts, and what to do with them.
@@ -69,7 +73,7 @@ class Archive:
     restart: bool
     target: Path | None
 
-    def run(self, classifier: Scorer, *, progress_visible: bool) -> PartSummary:
+    def run(self, classifier: Classifier, engine: Engine, *, progress_visible: bool) -> PartSummary:
         """Label everything and return the sums of all parts.
 
         The same run continues what was ended, to the same bytes; it is refused where the parts are
@@ -83,7 +87,9 @@ class Archive:
             if parts.claim(self.identity):
                 sys.stderr.write(f"rasd: continuing the run in {self.job.folder}\n")
             try:
-                total = self._label(classifier, parts, progress_visible=progress_visible)
+                self._label(classifier, engine, parts, progress_visible=progress_visible)
+                total = parts.total()
+                self.limit.check(total, ended=True)
             except InputError:
                 if not parts.total().sentences:
                     shutil.rmtree(self.job.folder)  # there is nothing to continue
@@ -95,28 +101,35 @@ class Archive:
                 shutil.rmtree(self.job.folder)
         return total
 
-    def _label(self, classifier: Scorer, parts: Parts, *, progress_visible: bool) -> PartSummary:
+    def _label(
+        self, classifier: Classifier, engine: Engine, parts: Parts, *, progress_visible: bool
+    ) -> None:
         read = self.job.read
         slices = plan(self.sources, lines=read.unit == "sentence", text_field=read.text_field)
-        sizes = [sum(source.size for source in sources) for sources in slices]
-        total, done, stop = parts.total(), 0, StopSignal()
         known = all(source.path for source in self.sources)
+        size = sum(source.size for sources in slices for source in sources) if known else None
+        total, stop = parts.total(), StopSignal()
         with (
             stop.watched(),
-            SentenceProgress(sum(sizes) if known else None, visible=progress_visible) as progress,
+            SentenceProgress(size, visible=progress_visible) as progress,
+            closing(engine(self.job, classifier, slices, progress)) as finished,
         ):
-            labeller = Labeller(
-                self.job, classifier, lambda new, at: progress.update(new, done + at)
-            )
-            for number, sources in enumerate(slices):
-                for part in labeller.label(number, sources):
-                    total += part
-                    self.limit.check(total, ended=False)
-                    if stop.number:
-                        raise Stopped(stop.number, self.job.folder)
-                done += sizes[number]
-        self.limit.check(total, ended=True)
-        return total
+            for part in finished:
+                total += part
+                self.limit.check(total, ended=False)
+                if stop.number:
+                    raise Stopped(stop.number, self.job.folder)
+
+
+def here(
+    job: Job, classifier: Classifier, slices: Sequence[Slice], progress: SentenceProgress
+) -> Generator[PartSummary]:
+    """Label the slices in this process, one after the other; yield the parts as they end."""
+    done = 0
+    labeller = Labeller(job, classifier, lambda new, at: progress.update(new, done + at))
+    for number, sources in enumerate(slices):
+        yield from labeller.label(number, sources)
+        done += sum(source.size for source in sources)
 
 
 def rejected_file(output: Path) -> Path:
