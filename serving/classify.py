@@ -1,11 +1,13 @@
 """`rasd classify`: documents in, one record per sentence out, in constant memory."""
 
 import argparse
+import dataclasses
 import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -17,6 +19,8 @@ from serving.records import Record
 from serving.text.sentences import split_sentences
 
 if TYPE_CHECKING:
+    from serving.archive.limit import Limit
+    from serving.archive.run import Engine
     from serving.classifier import Classifier
     from serving.files.documents import DocumentStream, Unit
     from serving.files.sources import Source
@@ -61,7 +65,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="files, folders, or -")
     parser.add_argument(
-        "-o", "--output", type=_output, metavar="OUT", help="output file (default: -, stdout)"
+        "-o",
+        "--output",
+        default="-",
+        metavar="OUT",
+        help="output file, or a folder for parts, written as DIR/ (default: -, stdout)",
     )
     parser.add_argument("--format", choices=("table", "jsonl", "csv"), help="see below")
     parser.add_argument(
@@ -88,27 +96,127 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--threads", type=positive, metavar="N", help="cores to use (default: all available)"
     )
+    archive = parser.add_argument_group("with -o")
+    archive.add_argument(
+        "--max-rejected",
+        type=_limit,
+        metavar="N|SHARE",
+        help="bad records that may be set aside before the run stops: a count, or a share such as "
+        "0.05 (default: 0.01)",
+    )
+    archive.add_argument("--strict", action="store_true", help="stop at the first bad record")
+    archive.add_argument(
+        "--restart", action="store_true", help="drop the finished parts of an earlier run"
+    )
+    archive.add_argument(
+        "--cache",
+        type=int,
+        default=100_000,
+        metavar="N",
+        help="sentences to remember, so that exact repeats are scored once; 0 is none "
+        "(default: 100000)",
+    )
+    archive.add_argument(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="where slices are labelled: this machine, or a Ray cluster (default: local)",
+    )
+    archive.add_argument(
+        "--ray-address",
+        metavar="HOST:PORT",
+        help="with --engine ray: a running cluster (default: one started on this machine)",
+    )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Label what the command line names; raise InputError before anything is written."""
-    # SIGTERM leaves no temporary file behind, as Ctrl+C does.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    from serving.classifier import Classifier
     from serving.files.documents import DocumentStream, ReadOptions
     from serving.files.sources import find_sources
-    from serving.progress import SentenceProgress
 
     sources = find_sources(options.inputs, options.input_format)
-    output: Path | None = options.output
-    if output:
-        _check_output(output, sources)
-    form = options.format or _format_for(output)
-    classifier = Classifier.load(options.model, threads=options.threads)
     documents = DocumentStream(
         sources, ReadOptions(options.unit, options.text_field, options.id_field)
     )
+    output = None if options.output == "-" else Path(options.output)
+    in_parts = output is not None and (options.output.endswith("/") or output.is_dir())
+    if output:
+        _check_output(output, sources, in_parts=in_parts)
+    form = options.format or ("jsonl" if in_parts else _format_for(output))
+    if output and form != "table":
+        return _run_archive(options, documents, output.resolve(), form, in_parts=in_parts)
+    if in_parts:
+        raise InputError(f"{output}: a table has no parts", "Add --format jsonl or csv.")
+    if options.max_rejected or options.strict or options.restart:
+        raise InputError(
+            "classify: --max-rejected, --strict and --restart need an output file",
+            "Add -o OUT.jsonl; without a file the first bad record stops the run.",
+        )
+    return _run_stream(options, documents, output, form)
+
+
+def _run_archive(
+    options: argparse.Namespace,
+    documents: "DocumentStream",
+    output: Path,
+    form: str,
+    *,
+    in_parts: bool,
+) -> int:
+    """Label into parts that outlive a crash, and report what was done."""
+    from serving.archive.labeller import Job
+    from serving.archive.limit import Limit
+    from serving.archive.outputs import output_format
+    from serving.archive.run import Archive, here, rejected_file
+    from serving.classifier import Classifier
+
+    classifier = Classifier.load(options.model, threads=options.threads)
+    folder = output if in_parts else output.with_name(f"{output.name}.parts")
+    run = Archive(
+        job=Job(documents.options, folder, output_format(form), options.cache, options.strict),
+        sources=documents.sources,
+        identity={
+            "input": [_identity(source) for source in documents.sources],
+            "options": {"format": form, **dataclasses.asdict(documents.options)},
+            "model": classifier.model,
+        },
+        limit=options.max_rejected or Limit(),
+        restart=options.restart,
+        target=None if in_parts else output,
+    )
+    engine: Engine = here
+    if options.engine == "ray":
+        from serving.archive.ray_engine import on_ray
+
+        engine = partial(on_ray, address=options.ray_address)
+    total = run.run(classifier, engine, progress_visible=sys.stderr.isatty())
+    if not total.sentences:
+        sys.stderr.write("rasd: no text in the input, so nothing was labelled\n")
+    if total.rejected:
+        sys.stderr.write(
+            f"rasd: set aside {total.rejected:,} of {total.records:,} records: "
+            f"{rejected_file(output)}\n"
+        )
+    return 0
+
+
+def _identity(source: "Source") -> list[str | int]:
+    """Return what differs when a file has been changed."""
+    state = source.path.stat() if source.path else None
+    return [source.name, state.st_size if state else 0, state.st_mtime_ns if state else 0]
+
+
+def _run_stream(
+    options: argparse.Namespace, documents: "DocumentStream", output: Path | None, form: str
+) -> int:
+    """Label to standard output, or a table to a file; the first bad record stops the run."""
+    # SIGTERM leaves no temporary file behind, as Ctrl+C does.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    from serving.classifier import Classifier
+    from serving.progress import SentenceProgress
+
+    classifier = Classifier.load(options.model, threads=options.threads)
     # Where rows appear on the same terminal, they show the progress.
     visible = sys.stderr.isatty() and not (output is None and sys.stdout.isatty())
     with SentenceProgress(documents.size, visible=visible) as progress:
@@ -155,8 +263,13 @@ def labelled(
         yield from chunk
 
 
-def _output(text: str) -> Path | None:
-    return None if text == "-" else Path(text)
+def _limit(text: str) -> "Limit":
+    from serving.archive.limit import Limit
+
+    try:
+        return Limit.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _format_for(output: Path | None) -> str:
@@ -171,8 +284,13 @@ def _format_for(output: Path | None) -> str:
         ) from error
 
 
-def _check_output(output: Path, sources: "Sequence[Source]") -> None:
-    if output.exists() and not output.is_file():
+def _check_output(output: Path, sources: "Sequence[Source]", *, in_parts: bool) -> None:
+    if in_parts:
+        if output.is_dir() and any(output.iterdir()) and not (output / "run.json").is_file():
+            raise InputError(
+                f"{output}: holds something other than a run's parts", "Name a new folder."
+            )
+    elif output.exists() and not output.is_file():
         kind = "a folder" if output.is_dir() else "a device or a pipe"
         raise InputError(f"{output}: is {kind}, not a file", "Name a file, or leave -o out.")
     if not output.parent.is_dir():
@@ -180,7 +298,7 @@ def _check_output(output: Path, sources: "Sequence[Source]") -> None:
     if not os.access(output.parent, os.W_OK):
         raise InputError(f"{output}: the folder may not be written to", "Name another folder.")
     for source in sources:
-        if output.exists() and source.path and output.samefile(source.path):
+        if output.is_file() and source.path and output.samefile(source.path):
             raise InputError(
                 f"{output}: is also an input, and would be overwritten", "Name another file."
             )

@@ -28,6 +28,10 @@ class InputError(RasdError):
         self.problem = problem
         self.remedy = remedy
 
+    def __reduce__(self) -> tuple[type["InputError"], tuple[str, str]]:
+        """Let the error cross to another process with both lines."""
+        return type(self), (self.problem, self.remedy)
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:

@@ -1,20 +1,28 @@
 """From documents to sentences to records: the one way, for the command, the service and Python."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from serving.records import Document, Record, Sentence
+from serving.records import Document, Prediction, Record, Refusal, Sentence
 from serving.text.sentences import split_sentences
-
-if TYPE_CHECKING:
-    from serving.classifier import Classifier
 
 # Sentences that are classified together: enough to sort them by length, few enough to hold.
 CHUNK = 512
 
 Splitter = Callable[[str], list[Sentence]]
+
+
+class Scorer(Protocol):
+    """What labels sentences: a `Classifier`, or what answers in its place."""
+
+    @property
+    def model(self) -> str:
+        """The name and version that records carry."""
+
+    def classify(self, sentences: Sequence[str]) -> list[Prediction | Refusal]:
+        """Return one answer per sentence, in the order given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +36,7 @@ class Task:
 
 def classify_documents(
     documents: Iterable[Document | str],
-    classifier: "Classifier",
+    classifier: Scorer,
     *,
     split: Splitter = split_sentences,
 ) -> Iterator[Record]:
@@ -55,7 +63,7 @@ def tasks(documents: Iterable[Document], split: Splitter) -> Iterator[Task]:
             yield Task(document, number, sentence)
 
 
-def label(tasks: Iterable[Task], classifier: "Classifier", size: int) -> Iterator[list[Record]]:
+def label(tasks: Iterable[Task], classifier: Scorer, size: int) -> Iterator[list[Record]]:
     """Yield the records of every `size` tasks; no task is taken before its chunk is asked for."""
     remaining = iter(tasks)
     while chunk := list(islice(remaining, size)):

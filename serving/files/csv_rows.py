@@ -11,6 +11,7 @@ from itertools import chain
 from serving.errors import Problem
 from serving.files.encoding import decoded_lines
 from serving.files.row import Row, listed
+from serving.files.sources import Span
 
 # Far above any text in one cell; without a limit, a lone quote sign would read the rest of a huge
 # file into memory before it is found out.
@@ -29,14 +30,16 @@ def csv_rows(
     name: str,
     columns: Mapping[str, str],
     separator: str | None = None,
+    span: Span | None = None,
 ) -> Iterator[Row | Problem]:
     """Yield the rows under the header; rows without any cell are passed over.
 
     `columns` are those that the header must have, each with the remedy where it is missing.
-    Without `separator` the header shows it, or Excel's line `sep=;` before the header.
+    Without `separator` the header shows it, or Excel's line `sep=;` before the header. With `span`
+    the lines are those of its bytes, and the span has the header.
     """
     header: list[str] = []
-    for line, cells in _rows_of_cells(raw_lines, name, columns, separator):
+    for line, cells in _rows_of_cells(_TableLines(raw_lines, name, span), columns, separator):
         where = f"{name}: line {line}"
         if isinstance(cells, Problem):
             yield cells
@@ -63,12 +66,13 @@ class _TableLines:
 
     lines: Iterable[bytes]
     name: str
+    span: Span | None = None
     count: int = 0
     pending: list[str] = field(default_factory=list)
     problem: Problem | None = None
 
     def __iter__(self) -> Iterator[str]:
-        for number, line in decoded_lines(self.lines, self.name):
+        for number, line in chain.from_iterable(self._decoded()):
             self.count = number
             if isinstance(line, Problem):
                 self.problem = self.problem or line
@@ -78,12 +82,44 @@ class _TableLines:
                 self.pending.append(line)
             yield self.pending[-1]
 
+    def _decoded(self) -> Iterator[Iterator[tuple[int, str | Problem]]]:
+        if self.span:
+            yield decoded_lines(self.span.head.splitlines(keepends=True), self.name)
+        yield decoded_lines(self.lines, self.name, self.span)
+
+    @property
+    def next_line(self) -> int:
+        """The number of the line that is read next: behind the header the span's first."""
+        if self.span and self.count == self.span.head.count(b"\n"):
+            return self.span.line
+        return self.count + 1
+
+
+def row_ends(
+    raw_lines: Iterable[bytes], columns: Iterable[str], separator: str | None
+) -> Iterator[tuple[int, int]]:
+    """Yield the offset behind the header and behind every row, and the number of the next line.
+
+    A line break inside a quoted cell ends no row.
+    """
+    offset = 0
+
+    def counted() -> Iterator[bytes]:
+        nonlocal offset
+        for raw in raw_lines:
+            offset += len(raw)
+            # Offsets count bytes. What is no UTF-8 is for `csv_rows` to report.
+            yield raw.replace(b"\0", b"").decode("utf-8", "replace").encode()
+
+    lines = _TableLines(counted(), "")
+    for _ in _rows_of_cells(lines, columns, separator):
+        yield offset, lines.next_line
+
 
 def _rows_of_cells(
-    raw_lines: Iterable[bytes], name: str, columns: Iterable[str], separator: str | None
+    read: _TableLines, columns: Iterable[str], separator: str | None
 ) -> Iterator[_Cells]:
     """Yield the line on which each row begins and its cells, or why there are none."""
-    read = _TableLines(raw_lines, name)
     lines = iter(read)
     filled = filter(str.strip, lines)
     first = next(filled, "")
@@ -101,14 +137,14 @@ def _rows_of_cells(
             whole = "field larger" in str(error)
             raw = "".join(read.pending)
             found = Problem(
-                f"{name}: line {line}", f"not CSV: {error}", remedy, False, line, raw, whole
+                f"{read.name}: line {line}", f"not CSV: {error}", remedy, False, line, raw, whole
             )
         found = read.problem or found
         if found is None:
             return
         if isinstance(found, Problem) or any(found):
             yield line, found
-        line = read.count + 1
+        line = read.next_line
         read.problem = None
         read.pending.clear()
 

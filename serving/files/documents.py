@@ -39,8 +39,8 @@ class DocumentStream:
 
     def __init__(self, sources: Sequence[Source], options: ReadOptions) -> None:
         """Take what `find_sources` returned; raise InputError for options without effect."""
-        self._sources = sources
-        self._options = options
+        self.sources = sources
+        self.options = options
         self._finished = 0
         self._file: BinaryIO | None = None
         if all(source.kind == "text" for source in sources):
@@ -49,9 +49,9 @@ class DocumentStream:
     @property
     def size(self) -> int | None:
         """How many bytes there are to read, as they are on disk; None with standard input."""
-        if any(source.path is None for source in self._sources):
+        if any(source.path is None for source in self.sources):
             return None
-        return sum(source.path.stat().st_size for source in self._sources if source.path)
+        return sum(source.path.stat().st_size for source in self.sources if source.path)
 
     @property
     def position(self) -> int:
@@ -60,11 +60,11 @@ class DocumentStream:
 
     def __iter__(self) -> Iterator[Document]:
         """Yield the documents; raise InputError at the first bad one, naming file and line."""
-        for source in self._sources:
+        for source in self.sources:
             try:
                 with source.open() as file:
                     self._file = file if source.path else None
-                    for document in read_documents(source, file, self._options):
+                    for document in read_documents(source, file, self.options):
                         if isinstance(document, Problem):
                             raise refusal([document])
                         yield document
@@ -113,7 +113,7 @@ def _texts(source: Source, file: BinaryIO, unit: Unit) -> Iterator[Document | Pr
                 text = decode(data.read(), name)
                 yield text if isinstance(text, Problem) else Document(source.name, text)
                 return
-            for number, line in decoded_lines(data, name):
+            for number, line in decoded_lines(data, name, source.span):
                 if isinstance(line, Problem):
                     yield line
                 elif line.strip():

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from serving.errors import Problem
+from serving.files.sources import Span
 
 
 def decode(raw: bytes, name: str, line: int = 1, *, column: int = 0) -> str | Problem:
@@ -38,15 +39,15 @@ def decode(raw: bytes, name: str, line: int = 1, *, column: int = 0) -> str | Pr
 
 
 def decoded_lines(
-    raw_lines: Iterable[bytes], name: str, first: int = 1
+    raw_lines: Iterable[bytes], name: str, span: Span | None = None
 ) -> Iterator[tuple[int, str | Problem]]:
     """Yield the number and the text of every line, its line end included.
 
     Bytes that look like another encoding end the file, unless a line before them was UTF-8 beyond
-    ASCII: then only their own line is damaged.
+    ASCII, or they are in a later span of the file: then only their own line is damaged.
     """
-    proven = False
-    for number, raw in enumerate(raw_lines, first):
+    proven = bool(span and span.start)
+    for number, raw in enumerate(raw_lines, span.line if span else 1):
         line = decode(raw, name, number)
         if isinstance(line, Problem):
             if proven:

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 from serving.errors import Problem
 from serving.files.encoding import decoded_blocks, decoded_lines
 from serving.files.row import Row, named
+from serving.files.sources import Span
 
 _BLOCK = 2**16  # bytes
 _BLANK = re.compile(r"[ \t\r\n]*")
@@ -21,9 +22,11 @@ def blocks(file: BinaryIO) -> Iterator[bytes]:
         yield block
 
 
-def json_line_rows(lines: Iterable[bytes], name: str, first: int = 1) -> Iterator[Row | Problem]:
-    """Yield the objects of JSON Lines; `first` is the number of the first line in its file."""
-    for number, line in decoded_lines(lines, name, first):
+def json_line_rows(
+    lines: Iterable[bytes], name: str, span: Span | None = None
+) -> Iterator[Row | Problem]:
+    """Yield the objects of JSON Lines; the lines are those of the file or of its `span`."""
+    for number, line in decoded_lines(lines, name, span):
         where = f"{name}: line {number}"
         if isinstance(line, Problem):
             yield line

@@ -31,9 +31,9 @@ def read_rows(
             if source.kind == "json":
                 yield from json_rows(blocks(data), name)
             elif source.kind == "jsonl":
-                yield from json_line_rows(data, name)
+                yield from json_line_rows(data, name, source.span)
             else:
-                yield from csv_rows(data, name, columns, "\t" if source.kind == "tsv" else None)
+                yield from csv_rows(data, name, columns, source.separator, source.span)
     except DAMAGE:
         yield damage(source)
 

@@ -1,15 +1,19 @@
 """Which files the inputs of a command name, and what form each has."""
 
+import io
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal, get_args
+from typing import TYPE_CHECKING, BinaryIO, Literal, get_args
 
 from serving.errors import InputError
 from serving.files.compression import PROGRAMS
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 Kind = Literal["text", "jsonl", "json", "csv", "tsv"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -29,8 +33,21 @@ SUPPORTED = (
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """Bytes `start` to `end` of a file, which begin at the start of line `line`, counted from 1.
+
+    `head` is the beginning of a table up to the end of its header.
+    """
+
+    start: int
+    end: int
+    line: int
+    head: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
-    """One input file.
+    """One input file, or a span of it.
 
     `path` is None for standard input; `kind` is None where its first lines must show it. `name` is
     the id of a text file's document and the beginning of the ids that records lack. `compression`
@@ -41,6 +58,22 @@ class Source:
     name: str
     kind: Kind | None
     compression: str | None = None
+    span: Span | None = None
+
+    @property
+    def size(self) -> int:
+        """The bytes to read as they are on disk; 0 for standard input and for what is not there."""
+        if self.span:
+            return self.span.end - self.span.start
+        try:
+            return self.path.stat().st_size if self.path else 0
+        except OSError:
+            return 0
+
+    @property
+    def separator(self) -> str | None:
+        """What separates the cells of a table, if its name says so."""
+        return "\t" if self.kind == "tsv" else None
 
     def __str__(self) -> str:
         """Return the name that error messages use."""
@@ -53,7 +86,29 @@ class Source:
             yield sys.stdin.buffer
         else:
             with self.path.open("rb") as file:
-                yield file
+                yield io.BufferedReader(_SpanReader(file, self.span)) if self.span else file
+
+
+class _SpanReader(io.RawIOBase):
+    """Reads a span of a file; positions count from its start."""
+
+    def __init__(self, file: BinaryIO, span: Span) -> None:
+        file.seek(span.start)
+        self._file = file
+        self._span = span
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        view = memoryview(buffer).cast("B")
+        left = self._span.end - self._file.tell()
+        block = self._file.read(min(left, len(view)))
+        view[: len(block)] = block
+        return len(block)
+
+    def tell(self) -> int:
+        return self._file.tell() - self._span.start
 
 
 def find_sources(inputs: Sequence[str], kind: Kind | None = None) -> list[Source]:

@@ -1,0 +1,71 @@
+"""How an archive is cut into slices: from the input alone, so that every run cuts it alike."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO
+
+from serving.files.csv_rows import row_ends
+from serving.files.sources import Source, Span
+
+# Bytes of a slice, about 7,000 sentences of Arabic news: small enough to lose in a crash, large
+# enough to fill micro-batches. Small files share a slice.
+SLICE_BYTES = 2 * 2**20
+
+Slice = tuple[Source, ...]
+
+
+def plan(sources: Sequence[Source], *, lines: bool, text_field: str) -> list[Slice]:
+    """Return the slices of `sources` in order; `lines` says that text files hold one text per line.
+
+    JSON Lines, tables and lines of text are cut at record ends; what cannot be cut (a document, a
+    compressed file, standard input) is in one slice. Raises OSError.
+    """
+    slices: list[Slice] = []
+    waiting: list[Source] = []
+    size = 0
+    for source in sources:
+        for piece in _pieces(source, lines=lines, text_field=text_field):
+            if waiting and size + piece.size > SLICE_BYTES:
+                slices.append(tuple(waiting))
+                waiting, size = [], 0
+            waiting.append(piece)
+            size += piece.size
+    if waiting:
+        slices.append(tuple(waiting))
+    return slices
+
+
+def _pieces(source: Source, *, lines: bool, text_field: str) -> Iterator[Source]:
+    table = source.kind in ("csv", "tsv")
+    in_records = table or source.kind == "jsonl" or (source.kind == "text" and lines)
+    if source.path is None or source.compression or not in_records or source.size <= SLICE_BYTES:
+        yield source
+        return
+    size, start, line, head = source.size, 0, 1, b""
+    with source.path.open("rb") as stream:
+        ends = row_ends(stream, [text_field], source.separator) if table else _line_ends(stream)
+        for end, next_line in ends:
+            if table and not head:
+                head = _beginning(source, end)
+            if end - start >= SLICE_BYTES:
+                yield _piece(source, Span(start, end, line, head if start else b""))
+                start, line = end, next_line
+    if start < size:
+        yield _piece(source, Span(start, size, line, head if start else b""))
+
+
+def _piece(source: Source, span: Span) -> Source:
+    return dataclasses.replace(source, span=span)
+
+
+def _beginning(source: Source, end: int) -> bytes:
+    with source.open() as file:
+        return file.read(end)
+
+
+def _line_ends(stream: BinaryIO) -> Iterator[tuple[int, int]]:
+    """Yield the offset behind every line, and the number of the next one."""
+    offset = 0
+    for number, raw in enumerate(stream, 2):
+        offset += len(raw)
+        yield offset, number

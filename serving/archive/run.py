@@ -1,0 +1,149 @@
+"""`rasd classify -o`: label every slice, keep what is finished, and join it at the end."""
+
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from serving.archive.labeller import Job, Labeller
+from serving.archive.limit import Limit
+from serving.archive.parts import Parts, PartSummary
+from serving.archive.plan import Slice, plan
+from serving.atomic import atomic_file
+from serving.classifier import Classifier
+from serving.errors import InputError, RasdError
+from serving.files.sources import Source
+from serving.progress import SentenceProgress
+
+
+class Stopped(RasdError):  # noqa: N818 - it is no error of anyone
+    """A signal ended the run after the part in hand."""
+
+    def __init__(self, number: int, folder: Path) -> None:
+        """Take the signal's number, which gives the exit code."""
+        super().__init__(
+            f"stopped; what is finished is in {folder}\nRepeat the command to continue."
+        )
+        self.exit_code = 128 + number
+
+
+class StopSignal:
+    """Set by the first SIGINT or SIGTERM; a second one ends the process at once."""
+
+    number: int | None = None
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Take the two signals inside the block."""
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = [signal.signal(number, self._note) for number in numbers]
+        try:
+            yield
+        finally:
+            for number, handler in zip(numbers, before, strict=True):
+                signal.signal(number, handler)
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        self.number = number
+        signal.signal(number, signal.SIG_DFL)
+        sys.stderr.write("rasd: finishing the part in hand; once more ends at once\n")
+
+
+# What labels slices: it yields every part that it has finished.
+Engine = Callable[[Job, Classifier, Sequence[Slice], SentenceProgress], Generator[PartSummary]]
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """A run: what to label, into which parts, and what to do with them.
+
+    `identity` is what must be the same for a run to be continued. `target` is the file that the
+    parts become, or None where they stay.
+    """
+
+    job: Job
+    sources: Sequence[Source]
+    identity: dict[str, Any]
+    limit: Limit
+    restart: bool
+    target: Path | None
+
+    def run(self, classifier: Classifier, engine: Engine, *, progress_visible: bool) -> PartSummary:
+        """Label everything and return the sums of all parts.
+
+        The same run continues what was ended, to the same bytes; it is refused where the parts are
+        of another one. Raises InputError for that and for too many rejected records, Stopped after
+        a signal.
+        """
+        parts = Parts(self.job.folder, self.job.output.suffix)
+        with parts.locked():
+            if self.restart or any(source.path is None for source in self.sources):
+                parts.clear()
+            if parts.claim(self.identity):
+                sys.stderr.write(f"rasd: continuing the run in {self.job.folder}\n")
+            try:
+                self._label(classifier, engine, parts, progress_visible=progress_visible)
+                total = parts.total()
+                self.limit.check(total, ended=True)
+            except InputError:
+                if not parts.total().sentences:
+                    shutil.rmtree(self.job.folder)  # there is nothing to continue
+                raise
+            _collect_rejected(parts, rejected_file(self.target or self.job.folder))
+            if self.target:
+                keys = parts.finished_keys()
+                self.job.output.join([parts.data(key) for key in keys], self.target)
+                shutil.rmtree(self.job.folder)
+        return total
+
+    def _label(
+        self, classifier: Classifier, engine: Engine, parts: Parts, *, progress_visible: bool
+    ) -> None:
+        read = self.job.read
+        slices = plan(self.sources, lines=read.unit == "sentence", text_field=read.text_field)
+        known = all(source.path for source in self.sources)
+        size = sum(source.size for sources in slices for source in sources) if known else None
+        total, stop = parts.total(), StopSignal()
+        with (
+            stop.watched(),
+            SentenceProgress(size, visible=progress_visible) as progress,
+            closing(engine(self.job, classifier, slices, progress)) as finished,
+        ):
+            for part in finished:
+                total += part
+                self.limit.check(total, ended=False)
+                if stop.number:
+                    raise Stopped(stop.number, self.job.folder)
+
+
+def here(
+    job: Job, classifier: Classifier, slices: Sequence[Slice], progress: SentenceProgress
+) -> Generator[PartSummary]:
+    """Label the slices in this process, one after the other; yield the parts as they end."""
+    done = 0
+    labeller = Labeller(job, classifier, lambda new, at: progress.update(new, done + at))
+    for number, sources in enumerate(slices):
+        yield from labeller.label(number, sources)
+        done += sum(source.size for source in sources)
+
+
+def rejected_file(output: Path) -> Path:
+    """Return the file beside an output that holds what was set aside."""
+    return output.with_name(f"{output.name}.rejected.jsonl")
+
+
+def _collect_rejected(parts: Parts, target: Path) -> None:
+    """Join what the parts set aside; without any, an older file of that name is removed."""
+    files = [path for key in parts.finished_keys() if (path := parts.rejects(key)).stat().st_size]
+    if not files:
+        target.unlink(missing_ok=True)
+        return
+    with atomic_file(target) as temporary, temporary.open("wb") as stream:
+        for path in files:
+            with path.open("rb") as part:
+                shutil.copyfileobj(part, stream)

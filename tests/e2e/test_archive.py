@@ -1,0 +1,213 @@
+"""An archive run outlives kills, signals, a full disk and bad records; no part is done twice."""
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+AUTHORED = Path(__file__).parents[2] / "data" / "authored.jsonl"
+# The command, with parts small enough for a test.
+SCRIPT = """
+import sys
+from serving.archive import labeller, plan
+plan.SLICE_BYTES, labeller.PART_SENTENCES, labeller.CHUNK = 20_000, 40, 16
+from serving.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def command(*arguments, **options):
+    words = [sys.executable, "-c", SCRIPT, "classify", *map(str, arguments), "--model", "fast"]
+    return subprocess.Popen(
+        words, stderr=subprocess.PIPE, text=True, start_new_session=True, **options
+    )
+
+
+def finish(*arguments, **options):
+    process = command(*arguments, **options)
+    _, errors = process.communicate(timeout=300)
+    return process.returncode, errors
+
+
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def lines():
+    return AUTHORED.read_text(encoding="utf-8").splitlines()[:700]
+
+
+@pytest.fixture
+def archive(tmp_path, lines):
+    path = tmp_path / "in.jsonl"
+    path.write_text("\n".join([*lines[:350], '{"text": null}', *lines[350:], "broken"]), "utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory, lines):
+    folder = tmp_path_factory.mktemp("unbroken")
+    (folder / "in.jsonl").write_text(
+        "\n".join([*lines[:350], '{"text": null}', *lines[350:], "broken"]), "utf-8"
+    )
+    code, errors = finish("in.jsonl", "-o", "out.jsonl", cwd=folder)
+    assert code == 0, errors
+    return digest(folder / "out.jsonl"), digest(folder / "out.jsonl.rejected.jsonl")
+
+
+def test_killed_at_random_moments_a_run_ends_in_the_same_bytes(archive, unbroken):
+    random.seed(7)
+    output = archive.with_name("out.jsonl")
+    for _ in range(8):
+        process = command("in.jsonl", "-o", "out.jsonl", cwd=archive.parent)
+        time.sleep(random.uniform(0.2, 2.5))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        if output.exists():
+            break
+    code, errors = finish("in.jsonl", "-o", "out.jsonl", cwd=archive.parent)
+    assert code == 0, errors
+    assert (digest(output), digest(archive.with_name("out.jsonl.rejected.jsonl"))) == unbroken
+    assert not list(archive.parent.glob("*.parts"))
+
+
+def test_a_signal_ends_the_run_after_the_part_in_hand(archive, unbroken):
+    process = command("in.jsonl", "-o", "out.jsonl", cwd=archive.parent)
+    parts = archive.with_name("out.jsonl.parts")
+    while not list(parts.glob("part-*.json")) and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert "Repeat the command to continue" in errors
+    done = len(list(parts.glob("part-*.json")))
+    code, errors = finish("in.jsonl", "-o", "out.jsonl", cwd=archive.parent)
+    assert (code, done > 0, "continuing" in errors) == (0, True, True)
+    assert digest(archive.with_name("out.jsonl")) == unbroken[0]
+
+
+def test_a_full_disk_stops_the_run_and_it_can_be_continued(archive, unbroken):
+    def small_files():
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (6000, resource.RLIM_INFINITY))
+
+    code, errors = finish("in.jsonl", "-o", "out.jsonl", cwd=archive.parent, preexec_fn=small_files)
+    assert code == 1
+    assert "cannot be written" in errors and "continue" in errors
+    assert finish("in.jsonl", "-o", "out.jsonl", cwd=archive.parent)[0] == 0
+    assert digest(archive.with_name("out.jsonl")) == unbroken[0]
+
+
+def interrupt(archive, *arguments):
+    """Leave an unfinished run behind."""
+    process = command("in.jsonl", "-o", "out.jsonl", *arguments, cwd=archive.parent)
+    parts = archive.with_name("out.jsonl.parts")
+    while not list(parts.glob("part-*.json")) and process.poll() is None:
+        time.sleep(0.02)
+    process.kill()
+    process.communicate()
+
+
+def test_an_unfinished_run_of_something_else_is_refused_unless_restarted(archive):
+    interrupt(archive)
+    code, errors = finish("in.jsonl", "-o", "out.jsonl", "--unit", "sentence", cwd=archive.parent)
+    assert code == 2
+    assert "options" in errors and "--restart" in errors
+    archive.write_text(archive.read_text("utf-8") + "\n", "utf-8")
+    code, errors = finish("in.jsonl", "-o", "out.jsonl", cwd=archive.parent)
+    assert (code, "input" in errors) == (2, True)
+    code, errors = finish("in.jsonl", "-o", "out.jsonl", "--restart", cwd=archive.parent)
+    assert (code, "continuing" in errors) == (0, False)
+
+
+def test_a_second_run_into_the_same_output_is_refused(archive):
+    process = command("in.jsonl", "-o", "out.jsonl", cwd=archive.parent)
+    parts = archive.with_name("out.jsonl.parts")
+    while not list(parts.glob("part-*.json")) and process.poll() is None:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGSTOP)  # it holds the lock, and waits for us
+    code, errors = finish("in.jsonl", "-o", "out.jsonl", cwd=archive.parent)
+    os.kill(process.pid, signal.SIGCONT)
+    assert (code, "another run" in errors) == (2, True)
+    assert process.communicate(timeout=300) and process.returncode == 0
+
+
+def test_rejected_records_are_kept_with_place_reason_and_value(archive):
+    code, errors = finish("in.jsonl", "-o", "out.csv", cwd=archive.parent)
+    assert code == 0
+    assert "set aside 2 of 702 records" in errors
+    lines = archive.with_name("out.csv.rejected.jsonl").read_text("utf-8").splitlines()
+    rejected = [json.loads(line) for line in lines]
+    assert [entry["line"] for entry in rejected] == [351, 702]
+    assert rejected[0]["raw"] == '{"text": null}'
+    assert rejected[1]["raw"] == "broken"
+    assert "in.jsonl" in rejected[0]["where"]
+
+
+def test_strict_stops_at_the_first_bad_record_and_leaves_nothing(tmp_path):
+    (tmp_path / "in.jsonl").write_text('{"text": "نفت الوزارة."}\n{}\n', "utf-8")
+    code, errors = finish("in.jsonl", "-o", "out.jsonl", "--strict", cwd=tmp_path)
+    assert (code, "line 2" in errors, len(errors.splitlines())) == (2, True, 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+def test_a_misnamed_field_fails_at_once_and_leaves_nothing(archive):
+    code, errors = finish("in.jsonl", "-o", "out.jsonl", "--text-field", "txt", cwd=archive.parent)
+    assert (code, len(errors.splitlines())) == (2, 2)
+    assert "no field 'txt'" in errors
+    assert [path.name for path in archive.parent.iterdir()] == ["in.jsonl"]
+
+
+def test_more_rejected_records_than_allowed_stop_the_run_and_keep_what_is_done(archive):
+    code, errors = finish("in.jsonl", "-o", "out.jsonl", "--max-rejected", "1", cwd=archive.parent)
+    assert (code, "--max-rejected 1" in errors) == (2, True)
+    code, errors = finish("in.jsonl", "-o", "out.jsonl", "--max-rejected", "2", cwd=archive.parent)
+    assert (code, "continuing" in errors) == (0, True)
+
+
+def test_one_wrongly_encoded_file_of_a_folder_is_one_rejected_file(tmp_path):
+    (tmp_path / "news").mkdir()
+    for number in range(5):
+        text = "نفت الوزارة صحة الأنباء. وهز انفجار وسط المدينة."
+        encoding = "cp1256" if number == 2 else "utf-8"
+        (tmp_path / "news" / f"{number}.txt").write_bytes(text.encode(encoding))
+    code, errors = finish("news", "-o", "out.jsonl", cwd=tmp_path)
+    assert (code, "set aside 1 of 5" in errors) == (0, True)
+    assert "CP1256" in (tmp_path / "out.jsonl.rejected.jsonl").read_text("utf-8")
+    assert len((tmp_path / "out.jsonl").read_text("utf-8").splitlines()) == 8
+
+
+def test_a_folder_keeps_its_parts_and_the_same_command_has_nothing_left_to_do(archive):
+    code, errors = finish("in.jsonl", "-o", "parts/", cwd=archive.parent)
+    assert code == 0, errors
+    parts = sorted(archive.with_name("parts").glob("part-*-*.jsonl"))
+    parts = [path for path in parts if "rejected" not in path.name]
+    before = [(path.name, path.stat().st_mtime_ns) for path in parts]
+    assert len(parts) > 5
+    code, errors = finish("in.jsonl", "-o", "parts/", cwd=archive.parent)
+    assert (code, "continuing" in errors) == (0, True)
+    assert [(path.name, path.stat().st_mtime_ns) for path in parts] == before
+    code, _ = finish("in.jsonl", "-o", "one.jsonl", cwd=archive.parent)
+    assert (
+        b"".join(path.read_bytes() for path in parts) == archive.with_name("one.jsonl").read_bytes()
+    )
+
+
+def test_the_cache_changes_no_byte(archive, tmp_path):
+    repeated = archive.with_name("twice.jsonl")
+    repeated.write_text("\n".join(archive.read_text("utf-8").splitlines()[:60] * 4), "utf-8")
+    for name, cache in (("with", "1000"), ("without", "0")):
+        code, errors = finish(
+            "twice.jsonl", "-o", f"{name}.jsonl", "--cache", cache, cwd=archive.parent
+        )
+        assert code == 0, errors
+    assert digest(archive.with_name("with.jsonl")) == digest(archive.with_name("without.jsonl"))
