@@ -18,6 +18,7 @@ from serving.text.normalize import NORMALIZERS
 GOLDEN_TOLERANCE = 0.05
 
 _EMPTY = Refusal("nothing to classify: no letter or digit is left after normalising")
+_NOT_FINITE = Refusal("the model gave no finite probabilities")
 
 
 class Classifier:
@@ -70,7 +71,10 @@ class Classifier:
         manifest = self.bundle.manifest
         probabilities = softmax(logits, manifest.temperature, manifest.power)
         for index, item, row in zip(kept, tokens, probabilities, strict=True):
-            answers[index] = self._prediction(row, truncated=item.truncated)
+            if np.isfinite(row).all():
+                answers[index] = self._prediction(row, truncated=item.truncated)
+            else:
+                answers[index] = _NOT_FINITE
         return answers
 
     def _prediction(self, probabilities: FloatArray, *, truncated: bool) -> Prediction:
@@ -88,6 +92,11 @@ class Classifier:
         """Compare with the bundle's own answers: exactly where they were made, else nearly."""
         manifest = self.bundle.manifest
         golden = manifest.golden_predictions
+        if not golden:
+            raise InputError(
+                f"{self.bundle.folder}: has no golden predictions to be tried with",
+                "Make the bundle again with `rasd export`.",
+            )
         exact = Arithmetic.here().same_as(manifest.golden_arithmetic)
         tolerance = 0.0 if exact else GOLDEN_TOLERANCE
         for item, answer in zip(golden, self.classify([g.text for g in golden]), strict=True):
