@@ -5,6 +5,8 @@ import signal
 import sys
 from pathlib import Path
 
+from serving.registry.command import add_models_parser
+
 CLASSIFY = """\
 Label every sentence of Arabic news: one record a sentence, in the order of the input.
 
@@ -129,6 +131,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--config", type=Path, metavar="FILE", help="the service's configuration, which names it"
     )
     export.set_defaults(run=_export_feedback)
+    add_models_parser(subparsers)
 
 
 def _classify(options: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from serving.bundle import Bundle, shipped_model
 from serving.errors import InputError
 from serving.machine import available_cores
-from serving.registry import current_folder
+from serving.registry.pointer import current_folder
 from serving.service.config import ServeConfig, load_config
 from serving.service.keys import Keyring, new_key
 from serving.service.logs import configure_logs

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from serving.bundle import MANIFEST, Bundle
 from serving.errors import InputError
-from serving.registry import current_folder
+from serving.registry.pointer import current_folder
 from serving.service.metrics import Metrics
 from serving.service.pool import Pool
 
