@@ -105,7 +105,7 @@ class Classifier:
             if not same_length or not np.allclose(found, item.probabilities, 0, tolerance):
                 expects = "expects, bit for bit on this kind of machine," if exact else "expects"
                 raise InputError(
-                    f"{self.bundle.folder}: scores {item.text!r} as {found}, "
+                    f"{self.bundle.folder}: scores {item.text!r} as {found or answer}, "
                     f"the bundle {expects} {list(item.probabilities)}",
                     "Copy the bundle again, or make it again on this machine with `rasd export`.",
                 )

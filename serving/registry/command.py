@@ -26,10 +26,14 @@ def add_models_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentP
     ).add_subparsers(dest="action", metavar="ACTION", required=True)
 
     def action(
-        names: str, run: "Callable[[argparse.Namespace, Registry], int]", **texts: str
+        names: str,
+        run: "Callable[[argparse.Namespace, Registry], int]",
+        *,
+        help: str,  # noqa: A002 - argparse's own word
+        description: str,
     ) -> argparse.ArgumentParser:
         name, *aliases = names.split()
-        parser = actions.add_parser(name, aliases=aliases, **texts)
+        parser = actions.add_parser(name, aliases=aliases, help=help, description=description)
         parser.add_argument(
             "--registry",
             type=Path,

@@ -68,6 +68,11 @@ class Service(LitServer):  # type: ignore[misc]
         self.pool = pool
         self.store = store
         self.metrics = Metrics()
+        self.follower = None
+        if config.registry:
+            self.follower = Follower(
+                config.registry, pool, self.metrics, load_seconds=config.limits.load_seconds
+            )
         self._when_ready = when_ready
         # The paths that are counted and logged by name.
         self._paths = {"/", "/docs", "/openapi.json"}
@@ -86,7 +91,7 @@ class Service(LitServer):  # type: ignore[misc]
         app.state.pool = self.pool
         routers = [
             scoring_router(self.pool, self.metrics, self.config.limits),
-            status_router(self.pool, self.metrics, self.config.limits),
+            status_router(self.pool, self.metrics, self.config.limits, follower=self.follower),
         ]
         if self.store:
             from serving.service.feedback_routes import router as feedback_router
@@ -167,8 +172,8 @@ class Service(LitServer):  # type: ignore[misc]
             self._server.should_exit = True
             return
         self._when_ready()
-        if self.config.registry:
-            await Follower(self.config.registry, self.pool, self.metrics).run()
+        if self.follower:
+            await self.follower.run()
 
     def _state(self) -> State:
         pool = self.pool

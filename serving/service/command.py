@@ -43,7 +43,13 @@ def run(options: argparse.Namespace) -> int:
     # drained: an orderly end, as it is before anything is served.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
-    pool = Pool(bundle, workers=workers, threads=threads, max_sentences=config.limits.sentences)
+    pool = Pool(
+        bundle,
+        workers=workers,
+        threads=threads,
+        max_sentences=config.limits.sentences,
+        load_seconds=config.limits.load_seconds,
+    )
 
     def announce() -> None:
         sys.stderr.write(

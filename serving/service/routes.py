@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from serving.bundle import Manifest
 from serving.service.bodies import json_body, request_schema
 from serving.service.config import LimitsConfig
+from serving.service.follower import Follower
 from serving.service.http_problems import MEDIA_TYPE, ProblemError
 from serving.service.messages import Refused, Scored, Work
 from serving.service.metrics import Metrics
@@ -142,21 +143,29 @@ def scoring_router(pool: Pool, metrics: Metrics, limits: LimitsConfig) -> APIRou
     return router
 
 
-def status_router(pool: Pool, metrics: Metrics, limits: LimitsConfig) -> APIRouter:
+def status_router(
+    pool: Pool, metrics: Metrics, limits: LimitsConfig, *, follower: Follower | None
+) -> APIRouter:
     """Return the routes that tell how the service is."""
     router = APIRouter(tags=["service"])
 
-    @router.get("/livez", summary="Whether the process answers")
+    @router.get("/livez", summary="Whether the process answers", response_model_exclude_unset=True)
     async def livez() -> Health:
         """Be 200 as long as anything works; restart the service when this fails."""
         return Health(ok=True, model=pool.model or None)
 
-    @router.get("/readyz", summary="Whether to send requests", responses={503: {"model": Health}})
+    @router.get(
+        "/readyz",
+        summary="Whether to send requests",
+        responses={503: {"model": Health}},
+        response_model_exclude_unset=True,
+    )
     async def readyz(response: Response) -> Health:
         """Be 503 until every worker has its model, and as soon as one is lost."""
         if not pool.ready:
             response.status_code = 503
-        return Health(ok=pool.ready, model=pool.model or None)
+        health = Health(ok=pool.ready, model=pool.model or None)
+        return health.model_copy(update={"following": follower.alive}) if follower else health
 
     @router.get("/v1/model", summary="What is being served", responses=problems(401))
     async def model() -> ModelAnswer:

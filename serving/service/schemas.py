@@ -157,10 +157,14 @@ class ModelAnswer(BaseModel):
 
 
 class Health(BaseModel):
-    """Whether a probe is content."""
+    """Whether a probe is content.
+
+    `following` is there when a registry is followed: false when it is no longer looked at.
+    """
 
     ok: bool
     model: str | None = None
+    following: bool | None = None
 
 
 class FieldProblem(BaseModel):
