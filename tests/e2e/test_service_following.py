@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,7 @@ from bundles import (
 from running_service import RASD, RunningService, wait_for
 
 SENTENCE = "نفت الوزارة صحة الأنباء."
-PATIENCE = 25.0
+PATIENCE = 60.0
 
 # Root reads every file, unless it gives up the right to.
 WITHOUT_RIGHTS = (
@@ -238,7 +237,7 @@ def test_a_sentence_without_finite_probabilities_has_an_error_and_its_neighbour_
 
 def test_a_graph_that_never_ends_is_refused_and_sigterm_ends_the_service(tmp_path):
     registry = tmp_path / "registry"
-    for name in ("one", "two", "three", "endless"):
+    for name in ("one", "two", "endless"):
         copy_of_fast(registry / "versions" / name, version=name)
     put_graph(registry / "versions" / "endless", endless_graph)
     point(registry, "one")
@@ -251,7 +250,7 @@ def test_a_graph_that_never_ends_is_refused_and_sigterm_ends_the_service(tmp_pat
         wait_for(lambda: service.metric('rasd_swaps_total{outcome="refused"}') == 1, PATIENCE)
         point(registry, "two")
         wait_for(lambda: served(service) == "two", PATIENCE)
-        assert len(service.workers) == 1
+        wait_for(lambda: len(service.workers) == 1, PATIENCE)
         change_manifest(registry / "versions" / "endless", version="endless-2")
         point(registry, "endless")
         wait_for(lambda: len(service.workers) == 2, PATIENCE)
@@ -259,6 +258,12 @@ def test_a_graph_that_never_ends_is_refused_and_sigterm_ends_the_service(tmp_pat
         service.process.terminate()
         assert service.process.wait(15) == 0
         assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+
+
+def reads(service):
+    """Whether the service has the large file open."""
+    handles = Path(f"/proc/{service.process.pid}/fd").iterdir()
+    return any("weights.bin" in os.path.realpath(handle) for handle in handles)
 
 
 def test_sigterm_ends_a_service_that_was_given_400_gigabytes_to_read(tmp_path):
@@ -270,8 +275,10 @@ def test_sigterm_ends_a_service_that_was_given_400_gigabytes_to_read(tmp_path):
         tmp_path / "service", "--threads", "1", "--workers", "1", "--registry", registry
     ) as service:
         point(registry, "large")
-        looks = cycle([True, True, True, True, False])
-        wait_for(lambda: not (served(service) == "one" and next(looks)))
+        wait_for(
+            lambda: service.metric('rasd_swaps_total{outcome="refused"}') == 1 or reads(service),
+            PATIENCE,
+        )
         service.process.terminate()
         assert service.process.wait(15) == 0
 
