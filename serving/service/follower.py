@@ -19,7 +19,7 @@ from serving.service.pool import Pool
 INTERVAL = 1.0
 # Seconds after which a version that was refused is tried again, twice as long each time.
 FIRST_RETRY, LAST_RETRY = 5.0, 300.0
-# Seconds beyond the deadline for loading in which a look must have ended.
+# Seconds beyond those that are planned, after which following counts as stuck.
 GRACE = 10.0
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ class Follower:
         self._pool = pool
         self._metrics = metrics
         self._load_seconds = load_seconds
-        self._looked = time.monotonic()
+        self._due = float("inf")  # until it runs, nothing is due
         self._seen: object = None
         self._retry_at = 0.0
         self._retry_after = FIRST_RETRY
@@ -54,21 +54,20 @@ class Follower:
     @property
     def alive(self) -> bool:
         """Whether it has looked at the registry of late, or is loading a version in time."""
-        # Reading and then loading a version may each take their time.
-        return time.monotonic() - self._looked < INTERVAL + 2 * self._load_seconds + GRACE
+        return time.monotonic() < self._due
 
     async def run(self) -> None:
         """Follow until cancelled."""
+        self._due = time.monotonic() + INTERVAL + GRACE
         while True:
             await asyncio.sleep(INTERVAL)
             if self._reading and self._reading.is_alive():
                 continue  # the disk does not answer: `alive` will say so
+            self._due = time.monotonic() + INTERVAL + GRACE
             try:
                 await self._follow()
             except Exception as error:
                 self._refuse(error)
-            else:
-                self._looked = time.monotonic()
 
     async def _follow(self) -> None:
         """Look at the registry, and take what is new there, or what may be mended by now."""
@@ -77,8 +76,10 @@ class Follower:
             return
         if seen != self._seen:
             self._seen, self._retry_after = seen, FIRST_RETRY
-        self._retry_at = time.monotonic() + self._retry_after
+        # Reading a version and then loading it may each take their time.
+        self._due += 2 * self._load_seconds
         await self._take()
+        self._logged = ""
         self._retry_at = float("inf")
 
     def _look(self) -> object:
@@ -94,7 +95,6 @@ class Follower:
         """Load the current version and put it in the place of the one that serves."""
         serving = self._pool.current.bundle
         bundle = await self._read(lambda: Bundle.load(current_folder(self._registry)))
-        self._logged = ""
         if (bundle.folder, bundle.manifest) == (serving.folder, serving.manifest):
             return
         old = self._pool.model

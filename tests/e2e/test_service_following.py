@@ -175,7 +175,7 @@ def graph_that_gives_no_numbers(folder):
     [
         (unreadable_file, "cannot be read"),
         (listed_file_of_400_gigabytes, "bytes"),
-        (listed_file_outside, "passwd"),
+        (listed_file_outside, "files: ../"),
         (link_that_leads_outside, "leads out"),
         (listed_pipe, "not a regular file"),
         (version_with_a_line_break, "version"),
