@@ -17,6 +17,7 @@ from serving.text.normalize import NORMALIZERS
 GOLDEN_TOLERANCE = 0.05
 
 _EMPTY = Refusal("nothing to classify: no letter or digit is left after normalising")
+_NOT_FINITE = Refusal("the model gave no finite probabilities")
 
 
 class Classifier:
@@ -69,7 +70,10 @@ class Classifier:
         manifest = self.bundle.manifest
         probabilities = softmax(logits, manifest.temperature, manifest.power)
         for index, item, row in zip(kept, tokens, probabilities, strict=True):
-            answers[index] = self._prediction(row, truncated=item.truncated)
+            if np.isfinite(row).all():
+                answers[index] = self._prediction(row, truncated=item.truncated)
+            else:
+                answers[index] = _NOT_FINITE
         return answers
 
     def _prediction(self, probabilities: FloatArray, *, truncated: bool) -> Prediction:
@@ -87,6 +91,11 @@ class Classifier:
         """Compare with the bundle's golden predictions: exactly on their CPU, else nearly."""
         manifest = self.bundle.manifest
         golden = manifest.golden_predictions
+        if not golden:
+            raise InputError(
+                f"{self.bundle.folder}: has no golden predictions to be tried with",
+                "Make the bundle again with `rasd export`.",
+            )
         exact = Arithmetic.here().same_as(manifest.golden_arithmetic)
         tolerance = 0.0 if exact else GOLDEN_TOLERANCE
         for item, answer in zip(golden, self.classify([g.text for g in golden]), strict=True):
@@ -95,7 +104,7 @@ class Classifier:
             if not same_length or not np.allclose(found, item.probabilities, 0, tolerance):
                 expects = "expects, bit for bit on this kind of machine," if exact else "expects"
                 raise InputError(
-                    f"{self.bundle.folder}: scores {item.text!r} as {found}, "
+                    f"{self.bundle.folder}: scores {item.text!r} as {found or answer}, "
                     f"the bundle {expects} {list(item.probabilities)}",
                     "Copy the bundle again, or make it again on this machine with `rasd export`.",
                 )
