@@ -183,10 +183,6 @@ class TrainConfig(Section):
         pattern=_NAME, description="a name of letters, digits, full stops and hyphens"
     )
 
-    def encoder_to_load(self) -> Path | str:
-        """Return the encoder's folder or hub id; raise InputError if the folder is missing."""
-        return encoder_to_load(self.encoder)
-
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     """Read a training configuration; each override is `key=value` with the value in YAML.

@@ -12,8 +12,6 @@ from serving.errors import InputError
 from serving.records import Prediction
 from training.arrays import FloatArray, IntArray
 from training.evaluate.bootstrap import (
-    RESAMPLES,
-    SEED,
     Interval,
     Intervals,
     accuracy,
@@ -226,7 +224,7 @@ def _slices(
         confusion = confusion_matrix(
             labels[part.rows], predicted[part.rows], len(overall.confusion)
         )
-        drawn = resample_counts(confusion, resamples=RESAMPLES, seed=SEED)
+        drawn = resample_counts(confusion)
         share, size = float(accuracy(confusion)), len(part.rows)
         reach = interval(accuracy(drawn))
         found.append(
