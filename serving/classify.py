@@ -194,9 +194,10 @@ def _run_archive(
     if not total.sentences:
         sys.stderr.write("rasd: no text in the input, so nothing was labelled\n")
     if total.rejected:
+        problem, _ = total.rejection or ("", "")
         sys.stderr.write(
-            f"rasd: set aside {total.rejected:,} of {total.records:,} records: "
-            f"{rejected_file(output)}\n"
+            f"rasd: set aside {total.rejected:,} of {total.records:,} records; the first: "
+            f"{problem}\nrasd: {rejected_file(output)} has them all\n"
         )
     return 0
 

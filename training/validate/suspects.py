@@ -1,4 +1,4 @@
-"""`rasd validate --deep`: labels that are probably wrong, and near-identical sentences."""
+"""`rasd validate --deep FILE`: labels that are probably wrong, and near-identical sentences."""
 
 import csv
 import io
