@@ -26,6 +26,7 @@ from serving.text.clauses import cut_clauses
 
 ARTICLES = 400
 LABELLED = 40  # articles whose sentences are also classified
+MODELS = ("fast", "default")
 OTHER = "other"
 RULES = re.compile(
     r"و(?:قال|[أا]ضاف|[أا]كد|[أا]علن|[أا]وضح|ذكر|[أا]فاد|[أا]شار|نقل|نف[ىت]|[أا]دان|ندد|تابع|صرح|كشف"
@@ -87,25 +88,28 @@ def boundary_f1(found: Sequence[set[int]], true: Sequence[set[int]]) -> float:
 
 
 def agreement(
-    articles: Sequence[Article], cut: Sequence[Sequence[str]], classifier: Classifier
+    articles: Sequence[Article],
+    true: Sequence[str],
+    cut: Sequence[Sequence[str]],
+    classifier: Classifier,
 ) -> tuple[float, float]:
-    """Return the share of true sentences whose label the pieces keep: of all, of the named."""
-    true = labels([sentence for article in articles for sentence in article.sentences], classifier)
+    """Return the share of true sentences whose label the pieces keep: of all, of the named.
+
+    `true` holds the labels of the articles' sentences.
+    """
     found = iter(labels([piece for pieces in cut for piece in pieces], classifier))
-    kept: list[tuple[str, bool]] = []
     expected = iter(true)
+    kept: list[tuple[str, bool]] = []
     for article, pieces in zip(articles, cut, strict=True):
         starts = [0, *(end + 1 for end in sorted(ends(pieces))), len(article.words)]
-        spans = list(zip(pairwise(starts), (next(found) for _ in pieces), strict=True))
+        spans = [(span, next(found)) for span in pairwise(starts)]
         edges = [0, *(end + 1 for end in sorted(article.ends)), len(article.words)]
         for first, last in pairwise(edges):
-            _, label = max(
-                (min(last, end) - max(first, start), label) for (start, end), label in spans
-            )
+            shared = [(min(last, end) - max(first, start), label) for (start, end), label in spans]
             wanted = next(expected)
-            kept.append((wanted, label == wanted))
+            kept.append((wanted, max(shared)[1] == wanted))
     named = [right for wanted, right in kept if wanted != OTHER]
-    return sum(right for _, right in kept) / len(kept), sum(named) / len(named)
+    return sum(right for _, right in kept) / len(kept), sum(named) / max(1, len(named))
 
 
 def labels(texts: Sequence[str], classifier: Classifier) -> list[str]:
@@ -123,29 +127,34 @@ def main() -> None:
     true = [article.ends for article in articles]
     count = sum(len(article.sentences) for article in articles)
     few = articles[:LABELLED]
-    few_count = sum(len(article.sentences) for article in few)
-    classifiers = {name: Classifier.load(name) for name in ("fast", "default")}
+    sentences = [sentence for article in few for sentence in article.sentences]
+    models = [Classifier.load(name) for name in MODELS]
+    expected = [labels(sentences, model) for model in models]
+    named = sum(label != OTHER for label in expected[-1])
     table = Table(
-        title=f"{len(articles)} held-out articles of {count:,} sentences; labels of {few_count:,}"
+        title=f"{len(articles)} held-out articles of {count:,} sentences; labels of "
+        f"{len(sentences):,}, {named} of them named"
     )
     table.add_column("cut by")
-    for column in ("F1, no marks", "F1, commas", *(f"labels, {n} (named)" for n in classifiers)):
+    for column in ("F1, no marks", "F1, commas", *(f"labels, {n} (named)" for n in MODELS)):
         table.add_column(column, justify="right")
+    shown = [list(readings(article, number)) for number, article in enumerate(articles)]
     for name, cutter in CUTTERS.items():
         bare, commas = (
             [
-                cutter(
-                    marked(article, list(readings(article, number))[reading]), classifiers["fast"]
-                )
-                for number, article in enumerate(articles)
+                cutter(marked(article, marks[reading]), models[0])
+                for article, marks in zip(articles, shown, strict=True)
             ]
             for reading in (0, 1)
         )
-        shares = [agreement(few, bare[:LABELLED], model) for model in classifiers.values()]
+        shares = [
+            agreement(few, true_labels, [cutter(article.text, model) for article in few], model)
+            for model, true_labels in zip(models, expected, strict=True)
+        ]
         table.add_row(
             name,
             *(f"{boundary_f1([ends(p) for p in pieces], true):.3f}" for pieces in (bare, commas)),
-            *(f"{every:.3f} ({named:.3f})" for every, named in shares),
+            *(f"{every:.3f} ({of_named:.3f})" for every, of_named in shares),
         )
     Console().print(table)
 
