@@ -108,24 +108,16 @@ def test_a_place_is_bare_only_near_a_mark():
     assert bare == [p for p in range(40 - NEAR, 40 + NEAR + 1) if p != 40]
 
 
-TWO_MEGABYTES = 2_000_000
-REPEATED = [
-    f"{' '.join(STATEMENTS)} ",
-    "ا ",
-    "، ",
-    "ا،",
-    "ا",
-    "..",
-    "« ",
-    "- ",
-    "ا.. ",
-    "\u064b",
-    "🔴",
-]
+NEWS = " ".join(STATEMENTS) + " "
+HOSTILE = ["ا ", "، ", "ا،", "ا", "..", "« ", "- ", "ا.. ", "\u064b", "🔴"]
 
 
-@pytest.mark.timeout(120)
-@pytest.mark.parametrize("unit", REPEATED, ids=range(len(REPEATED)))
-def test_two_megabytes_of_anything_take_linear_time(unit):
-    text = f"ب {unit * (TWO_MEGABYTES // len((unit).encode()))} ب"
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("unit", "size"),
+    [(NEWS, 2_000_000), *((unit, 300_000) for unit in HOSTILE)],
+    ids=range(1 + len(HOSTILE)),
+)
+def test_long_text_takes_linear_time(unit, size):
+    text = f"ب {unit * (size // len(unit.encode()))} ب"
     assert "".join("".join(cut(text)).split()) == "".join(text.split())
