@@ -1,7 +1,7 @@
 """Learn the weights of clause cutting from punctuated news whose marks are removed.
 
 Run from the repository: python benchmarks/train_clauses.py CORPUS, a file with one punctuated
-article a line (.txt or .txt.xz). Writes serving/text/clause_weights.json. Every article is seen
+article per line (.txt or .txt.xz). Writes serving/text/clause_weights.json. Every article is seen
 without any mark and once more with commas, semicolons and pauses, as writers use them in place of
 full stops. Needs the train extra (torch); takes a few minutes on one core.
 """
@@ -58,7 +58,7 @@ class Examples:
                 ends += [int(mark == STOP) for mark in article.marks[:-1]]
                 ends += [-1] * (len(pad) + 1)
         counts = Counter(words)
-        self.names = [*vocabulary(), *self._affixes(counts)]
+        self.names = [*sorted(vocabulary()), *self._affixes(counts)]
         numbers = {name: number for number, name in enumerate(self.names, 1)}
         distinct = {word: number for number, word in enumerate(counts)}
         rows = [[numbers[f] for f in features(word) if f in numbers] for word in distinct]
