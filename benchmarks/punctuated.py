@@ -1,8 +1,8 @@
 """Punctuated news and the same news without its marks: what clause cutting learns from and is
 measured on.
 
-The file has one article per line, in plain text or .xz, with punctuation. Every 20th article is held
-out: the training script skips what the benchmark reads.
+The file has one article per line, in plain text or .xz, with punctuation. Every 20th article is
+held out: the training script skips what the benchmark reads.
 """
 
 import lzma
