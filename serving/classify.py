@@ -48,9 +48,11 @@ and a byte order mark does not count."""
 
 _OUTPUT = """\
 Without --format, the suffix of -o decides (.jsonl, .csv, or .txt for the table); standard output is
-a table on a terminal and JSON Lines otherwise. -o writes atomically: if the command fails, no
-partial file is left. A CSV file begins with the byte order mark that Excel needs to read Arabic
-(read it as utf-8-sig); CSV on standard output has none."""
+a table on a terminal and JSON Lines otherwise. A CSV file begins with the byte order mark that
+Excel needs to read Arabic (read it as utf-8-sig); CSV on standard output has none.
+
+With -o the output file appears when it is complete. Repeat an interrupted command to continue it.
+Bad records are set aside in OUT.rejected.jsonl; without -o the first one ends the command."""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -70,7 +72,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="OUT",
         help="output file, or a folder for parts, written as DIR/ (default: -, stdout)",
     )
-    parser.add_argument("--format", choices=("table", "jsonl", "csv"), help="see below")
+    parser.add_argument(
+        "--format", choices=("table", "jsonl", "csv"), help="output format (default: see below)"
+    )
     parser.add_argument(
         "--input-format",
         choices=("text", "jsonl", "json", "csv", "tsv"),

@@ -1,6 +1,5 @@
 """The training configuration: a YAML file, validated before anything is loaded or written."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -8,7 +7,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationInfo, field_validator
 
-from serving.config_file import Key, Section, checked, read_yaml
+from serving.config_file import Key, Section, checked, read_yaml, resolve_paths, under
 from serving.errors import InputError
 
 _PATHS: tuple[Key, ...] = (
@@ -246,18 +245,7 @@ def _merged(values: Any, other: Any) -> Any:
 
 def _resolve_paths(values: dict[str, Any], base: Path) -> None:
     """Turn the paths in `values` into Path objects relative to `base`, in place."""
-    for *groups, name in _PATHS:
-        group: Any = values
-        for part in groups:
-            group = group.get(part) if isinstance(group, dict) else None
-        if isinstance(group, dict) and name in group:
-            group[name] = _under(base, group[name])
+    resolve_paths(values, _PATHS, base)
     encoder = values.get("encoder")
     if isinstance(encoder, str) and is_folder(encoder, base):
-        values["encoder"] = _under(base, encoder)
-
-
-def _under(base: Path, value: Any) -> Any:
-    if isinstance(value, str):
-        return Path(os.path.normpath(base / Path(value).expanduser()))
-    return [_under(base, item) for item in value] if isinstance(value, list) else value
+        values["encoder"] = under(base, encoder)

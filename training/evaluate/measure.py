@@ -1,15 +1,15 @@
 """The measurement of one bundle on one set of labelled sentences."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
 from serving.classifier import Classifier
 from serving.errors import InputError
-from serving.records import Prediction
+from serving.progress import SentenceProgress
+from serving.records import Prediction, Refusal
 from training.arrays import FloatArray, IntArray
 from training.evaluate.bootstrap import (
     Interval,
@@ -139,15 +139,11 @@ def measure(classifier: Classifier, sentences: Sequence[LabelledSentence]) -> Ev
 def answer(classifier: Classifier, sentences: Sequence[LabelledSentence]) -> Answers:
     """Classify sentences; raise InputError if none of them can be classified."""
     texts = [sentence.text for sentence in sentences]
-    console = Console(stderr=True)
-    steps = track(
-        range(0, len(texts), _CHUNK),
-        f"Classifying with {classifier.model}",
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    found = [a for start in steps for a in classifier.classify(texts[start : start + _CHUNK])]
+    found: list[Prediction | Refusal] = []
+    with SentenceProgress(len(texts), visible=sys.stderr.isatty()) as progress:
+        for start in range(0, len(texts), _CHUNK):
+            found += classifier.classify(texts[start : start + _CHUNK])
+            progress.update(len(found) - start, len(found))
     kept = [(row, a) for row, a in enumerate(found) if isinstance(a, Prediction)]
     if not kept:
         raise InputError(
