@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from serving.arguments import add_model, positive
+from serving.arguments import add_model, positive, whole_number
 from serving.atomic import atomic_file
 from serving.errors import InputError, RasdError
 from serving.labelling import CHUNK, Task, label, tasks, whole
@@ -113,8 +113,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     archive.add_argument(
         "--cache",
-        type=int,
-        default=100_000,
+        type=whole_number,
         metavar="N",
         help="sentences to remember, so that exact repeats are scored once; 0 is none "
         "(default: 100000)",
@@ -122,7 +121,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     archive.add_argument(
         "--engine",
         choices=("local", "ray"),
-        default="local",
         help="where slices are labelled: this machine, or a Ray cluster (default: local)",
     )
     archive.add_argument(
@@ -151,11 +149,12 @@ def run(options: argparse.Namespace) -> int:
         return _run_archive(options, documents, output.resolve(), form, in_parts=in_parts)
     if in_parts:
         raise InputError(f"{output}: a table has no parts", "Add --format jsonl or csv.")
-    if options.max_rejected or options.strict or options.restart:
-        raise InputError(
-            "classify: --max-rejected, --strict and --restart need an output file",
-            "Add -o OUT.jsonl; without a file the first bad record stops the run.",
-        )
+    for name in ("max-rejected", "strict", "restart", "cache", "engine", "ray-address"):
+        if getattr(options, name.replace("-", "_")) not in (None, False):
+            raise InputError(
+                f"--{name} needs a .jsonl or .csv file to write to",
+                "Name one with -o. Elsewhere the first bad record ends the command.",
+            )
     return _run_stream(options, documents, output, form)
 
 
@@ -168,6 +167,7 @@ def _run_archive(
     in_parts: bool,
 ) -> int:
     """Label into parts that outlive a crash, and report what was done."""
+    from serving.archive.cache import CAPACITY
     from serving.archive.labeller import Job
     from serving.archive.limit import Limit
     from serving.archive.outputs import output_format
@@ -175,9 +175,10 @@ def _run_archive(
     from serving.classifier import Classifier
 
     classifier = Classifier.load(options.model, threads=options.threads)
+    cache = CAPACITY if options.cache is None else options.cache
     folder = output if in_parts else output.with_name(f"{output.name}.parts")
     run = Archive(
-        job=Job(documents.options, folder, output_format(form), options.cache, options.strict),
+        job=Job(documents.options, folder, output_format(form), cache, options.strict),
         sources=documents.sources,
         identity={
             "input": [_identity(source) for source in documents.sources],
@@ -189,6 +190,8 @@ def _run_archive(
         target=None if in_parts else output,
     )
     engine: Engine = here
+    if options.ray_address and options.engine != "ray":
+        raise InputError("--ray-address needs --engine ray", "Add --engine ray.")
     if options.engine == "ray":
         from serving.archive.ray_engine import on_ray
 

@@ -19,6 +19,9 @@ _PATHS: tuple[Key, ...] = (
     ("distill", "unlabelled"),
 )
 
+EXAMPLE = "configs/compact.yaml"
+# Keys of a service's configuration and of no training's.
+_SERVICE = {"host", "port", "limits", "security", "feedback"}
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 SHIPPED_ENCODER = Path(__file__).parent / "encoder"
@@ -189,7 +192,12 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     A relative path in the file is relative to the file's folder, in an override to the current
     folder. Raises InputError with every problem and its line.
     """
-    values, lines = read_yaml(path, example="configs/compact.yaml")
+    values, lines = read_yaml(path, example=EXAMPLE)
+    if values.keys() & _SERVICE:
+        raise InputError(
+            f"{path} looks like a service's configuration",
+            f"`rasd train` needs one like {EXAMPLE}.",
+        )
     _resolve_paths(values, path.parent)
     values.setdefault("output", Path("runs") / path.stem)
     given: dict[Key, str] = {}

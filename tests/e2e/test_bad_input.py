@@ -151,6 +151,7 @@ def test_what_was_there_before_stays_when_a_run_fails(rasd, tmp_path):
         ("classify", "arguments are required: INPUT", "classify"),
         ("classify a.txt --threads 0", "'0' is not a whole number above 0", "classify"),
         ("classify a.txt --threads x", "'x' is not a whole number above 0", "classify"),
+        ("classify a.txt --cache -1", "'-1' is not a whole number", "classify"),
         ("classify a.txt --format xml", "invalid choice: 'xml'", "classify"),
         ("classify a.txt --text-feild x", "--text-feild. Did you mean --text-field?", "classify"),
         ("serve --prot=3", "--prot=3. Did you mean --port?", "serve"),
@@ -167,3 +168,20 @@ def test_wrong_usage_is_two_lines_too(rasd, arguments, problem, asked):
     assert first.startswith(f"{command}: ")
     assert problem in first
     assert second == f"`{command} --help` says what it takes."
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ("--engine ray", "--engine needs a .jsonl or .csv file"),
+        ("--cache 0 -o out.txt", "--cache needs a .jsonl or .csv file"),
+        ("--restart", "--restart needs a .jsonl or .csv file"),
+        ("--ray-address a:1 -o out.jsonl", "--ray-address needs --engine ray"),
+    ],
+)
+def test_an_option_that_would_do_nothing(rasd, tmp_path, options, problem):
+    (tmp_path / "good.txt").write_text(GOOD, encoding="utf-8")
+    result = rasd("classify", "good.txt", *options.split())
+    assert result.returncode == 2
+    assert problem in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["good.txt"]

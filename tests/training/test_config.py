@@ -262,3 +262,8 @@ def test_whatever_a_file_holds_it_is_refused_in_words(
     error = refused(path)
     assert str(path) in error.problem
     assert error.remedy
+
+
+def test_a_services_configuration_is_recognised() -> None:
+    with pytest.raises(InputError, match="looks like a service's configuration"):
+        load_config(Path(__file__).parents[2] / "configs" / "serve.yaml")
