@@ -1,5 +1,6 @@
 """The sentences that ship: their form, their labels, their datasheet, no leak into the tests."""
 
+import json
 import re
 import statistics
 import unicodedata
@@ -164,6 +165,28 @@ def test_the_guidelines_define_every_label_and_their_examples_are_held_apart() -
     assert {label for _, label in examples} == set(scheme)
     ours = {leak_key(line.text, light) for line in LINES}
     assert [text for text, _ in examples if leak_key(text, light) in ours] == []
+
+
+def test_the_dialect_denials_are_divided_as_their_note_says_and_stand_nowhere_else() -> None:
+    path = ROOT / "benchmarks/data/dialect_denials.jsonl"
+    data = read_labelled([path], SCHEME, NORMALIZERS["light"].apply)
+    assert data.warnings == []
+    split = Counter((one.split, one.label == "denial") for one in data.sentences)
+    assert split == {
+        ("train", True): 150,
+        ("test", True): 50,
+        ("train", False): 30,
+        ("test", False): 10,
+    }
+    dialects = Counter(one.columns["dialect"] for one in data.sentences)
+    assert set(dialects.values()) == {48}
+    light = NORMALIZERS["light"].apply
+    keys = {leak_key(one.text, light) for one in data.sentences}
+    assert len(keys) == len(data.sentences)
+    behaviour = (ROOT / "tests/model/behaviour.jsonl").read_text(encoding="utf-8")
+    others = [json.loads(line)["text"] for line in behaviour.splitlines()]
+    others += [line.text for line in LINES]
+    assert keys & {leak_key(text, light) for text in others} == set()
 
 
 def test_no_sentence_stands_in_the_models_tests() -> None:
