@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
         if fields != FieldNames():
             raise InputError(
                 "evaluate: the options that name fields do not apply to --behaviour",
-                "Leave them out; the fields are those of tests/model/README.md.",
+                "Leave them out: its fields are id, kind, text, label, group and expect.",
             )
         evaluate_behaviour(options.model, options.behaviour, options.out, options.compare)
         return 0
