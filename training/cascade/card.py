@@ -13,16 +13,17 @@ tags: [arabic, news, conflict, onnx, int8]
 ---
 # {model}
 
-Two models that answer as one. `{first}` answers; where its probability is below {below:g}, `{second}` answers instead: on {asked:.0%} of the
-held-out sentences. Both models' own cards say what they were trained on and what they are not for.
+Two models that answer as one. `{first}` answers; where its probability is below {below:g},
+`{second}` answers instead: on {asked:.0%} of the held-out sentences. Both models'
+own cards say what they were trained on and what they are not for.
 
 ```sh
 rasd classify article.txt --model FOLDER  # this folder
 ```
 
 ## Metrics
-On {sentences:,} held-out sentences ({files}). They were also used to choose and calibrate the two models, and for the threshold of this
-cascade, so the metrics are slightly optimistic.
+On {sentences:,} held-out sentences ({files}). They were also used to choose and calibrate the two
+models, and for the threshold of this cascade, so the metrics are slightly optimistic.
 
 | | value | 95% interval |
 | --- | ---: | ---: |

@@ -58,10 +58,8 @@ def make_cascade(
     sentences = read_labelled(dev, first.scheme, normalize).sentences
     with atomic_folder(out) as folder:
         stages = [
-            _stage(model, bundle, folder, place)
-            for model, bundle, place in zip(
-                models, (first, second), ("first", "second"), strict=True
-            )
+            _stage(models[0], first, folder, "first"),
+            _stage(models[1], second, folder, "second"),
         ]
         cascade = Cascade(first=stages[0], second=stages[1], below=below)
         manifest = Manifest(

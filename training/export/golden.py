@@ -1,4 +1,4 @@
-"""Golden predictions: what a new bundle says of fixed sentences, for whoever loads it to compare."""
+"""Golden predictions: a new bundle's answers to fixed sentences, compared when it is loaded."""
 
 from serving.bundle import GoldenPrediction
 from serving.classifier import Classifier
