@@ -121,7 +121,7 @@ def _measure(
     probabilities = softmax(int8, temperature, power)
     before = classification_metrics(labels, softmax(int8, 1.0), names)
     full = classification_metrics(labels, softmax(fp32, 1.0), names)
-    metrics = classification_metrics(labels, probabilities, names).to_json() | {
+    metrics = asdict(classification_metrics(labels, probabilities, names)) | {
         "coverage": [
             {"coverage": point.coverage, "accuracy": point.accuracy}
             for point in coverage_accuracy(labels, probabilities)
