@@ -136,7 +136,7 @@ def _digests(folder: Path) -> dict[str, str]:
 
 def _metrics(answers: Answers, names: Sequence[str]) -> dict[str, Any]:
     labels, probabilities = answers.labels, answers.probabilities.astype(np.float32)
-    return classification_metrics(labels, probabilities, names).to_json() | {
+    return asdict(classification_metrics(labels, probabilities, names)) | {
         "coverage": [
             {"coverage": point.coverage, "accuracy": point.accuracy}
             for point in coverage_accuracy(labels, probabilities)
