@@ -150,7 +150,7 @@ def run(options: argparse.Namespace) -> int:
     if in_parts:
         raise InputError(f"{output}: a table has no parts", "Add --format jsonl or csv.")
     for name in ("max-rejected", "strict", "restart", "cache", "engine", "ray-address"):
-        if getattr(options, name.replace("-", "_")) not in (None, False):
+        if (given := getattr(options, name.replace("-", "_"))) is not None and given is not False:
             raise InputError(
                 f"--{name} needs a .jsonl or .csv file to write to",
                 "Name one with -o. Elsewhere the first bad record ends the command.",

@@ -163,7 +163,7 @@ class _Found:
     def _set_aside(self, problem: Problem) -> None:
         self.rejected += 1
         self.rejection = self.rejection or (str(problem), problem.remedy)
-        # `where` begins with the file's name and goes on with the line, which has its own field.
+        # `where` has the file's name, then the line, which also has a field of its own.
         entry = {
             "where": problem.where,
             "line": problem.line,

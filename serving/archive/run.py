@@ -22,7 +22,7 @@ from serving.files.sources import Source
 from serving.progress import SentenceProgress
 
 
-class Stopped(RasdError):  # noqa: N818 - it is no error of anyone
+class Stopped(RasdError):  # noqa: N818 - nothing went wrong
     """A signal ended the run after the part in hand."""
 
     def __init__(self, number: int, folder: Path) -> None:

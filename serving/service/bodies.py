@@ -66,10 +66,13 @@ def _checked(model: type[Model], value: dict[str, Any]) -> Model:
         return model.model_validate(value)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)
+        unknown = f"unknown field; the fields are {', '.join(model.model_fields)}"
         errors = [
             {
                 "field": _path(item["loc"]),
-                "message": item["msg"].removeprefix("Value error, "),
+                "message": unknown
+                if item["type"] == "extra_forbidden"
+                else item["msg"].removeprefix("Value error, "),
             }
             for item in found[:SHOWN]
         ]
