@@ -50,7 +50,8 @@ _OUTPUT = """\
 Without --format, the suffix of -o decides (.jsonl, .csv, or .txt for the table); standard output is
 a table on a terminal and JSON Lines otherwise. -o writes atomically: if the command fails, no
 partial file is left. A CSV file begins with the byte order mark that Excel needs to read Arabic
-(read it as utf-8-sig); CSV on standard output has none."""
+(read it as utf-8-sig); CSV on standard output has none. A CSV cell that a spreadsheet would run as
+a formula gets an apostrophe in front; rasd takes it off when it reads the file."""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -71,6 +72,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="output file, or a folder for parts, written as DIR/ (default: -, stdout)",
     )
     parser.add_argument("--format", choices=("table", "jsonl", "csv"), help="see below")
+    parser.add_argument(
+        "--raw-csv",
+        action="store_true",
+        help="write CSV cells that a spreadsheet would run as formulas without the apostrophe that "
+        "prevents it",
+    )
     parser.add_argument(
         "--input-format",
         choices=("text", "jsonl", "json", "csv", "tsv"),
@@ -143,6 +150,11 @@ def run(options: argparse.Namespace) -> int:
     if output:
         _check_output(output, sources, in_parts=in_parts)
     form = options.format or ("jsonl" if in_parts else _format_for(output))
+    if options.raw_csv and form != "csv":
+        raise InputError(
+            f"classify: --raw-csv has no effect on the format {form}",
+            "Leave it out, or add --format csv.",
+        )
     if output and form != "table":
         return _run_archive(options, documents, output.resolve(), form, in_parts=in_parts)
     if in_parts:
@@ -173,11 +185,20 @@ def _run_archive(
     classifier = Classifier.load(options.model, threads=options.threads)
     folder = output if in_parts else output.with_name(f"{output.name}.parts")
     run = Archive(
-        job=Job(documents.options, folder, output_format(form), options.cache, options.strict),
+        job=Job(
+            documents.options,
+            folder,
+            output_format(form, raw_csv=options.raw_csv),
+            options.cache,
+            options.strict,
+        ),
         sources=documents.sources,
         identity={
             "input": [_identity(source) for source in documents.sources],
-            "options": {"format": form, **dataclasses.asdict(documents.options)},
+            "options": {
+                "format": "raw csv" if options.raw_csv else form,
+                **dataclasses.asdict(documents.options),
+            },
             "model": classifier.model,
         },
         limit=options.max_rejected or Limit(),
@@ -222,7 +243,7 @@ def _run_stream(
         records = labelled(documents, classifier, options.unit, progress)
         try:
             with _opened(output) as stream:
-                writer = _writer(stream, form, classifier.bundle.scheme, options.unit, output)
+                writer = _writer(stream, form, classifier.bundle.scheme, options, output)
                 writer.write(records)
                 writer.close()
         except BrokenPipeError:
@@ -316,16 +337,20 @@ def _opened(output: Path | None) -> Iterator[BinaryIO]:
 
 
 def _writer(
-    stream: BinaryIO, form: str, scheme: "LabelScheme", unit: "Unit", output: Path | None
+    stream: BinaryIO,
+    form: str,
+    scheme: "LabelScheme",
+    options: argparse.Namespace,
+    output: Path | None,
 ) -> "Writer":
     if form == "table":
         from serving.files.table import TableWriter
 
         terminal = output is None and sys.stdout.isatty()
-        return TableWriter(stream, scheme, by_document=unit == "document", terminal=terminal)
+        return TableWriter(stream, scheme, by_document=options.unit == "document", terminal=terminal)
     from serving.files.writers import CsvWriter, JsonLinesWriter
 
     if form == "jsonl":
         return JsonLinesWriter(stream)
     # Excel needs the mark to read a file; programs that read a pipe do not expect it.
-    return CsvWriter(stream, byte_order_mark=output is not None)
+    return CsvWriter(stream, byte_order_mark=output is not None, raw=options.raw_csv)

@@ -71,6 +71,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="FILE",
         help="a .jsonl or .csv file, written atomically",
     )
+    parser.add_argument(
+        "--raw-csv",
+        action="store_true",
+        help="write CSV cells that a spreadsheet would run as formulas without the apostrophe that "
+        "prevents it",
+    )
     place = parser.add_mutually_exclusive_group()
     place.add_argument(
         "--database", metavar="URL", help="the database (default: sqlite:///feedback.db)"
@@ -115,7 +121,9 @@ def export(options: argparse.Namespace) -> int:
             writer = (
                 JsonLinesWriter(stream)
                 if form == ".jsonl"
-                else CsvWriter(stream, byte_order_mark=True, columns=COLUMNS)
+                else CsvWriter(
+                    stream, byte_order_mark=True, columns=COLUMNS, raw=options.raw_csv
+                )
             )
             writer.write(rows())
             writer.close()
