@@ -16,6 +16,7 @@ from serving.atomic import atomic_file
 from serving.errors import InputError, RasdError
 from serving.labelling import CHUNK, Task, label, tasks, whole
 from serving.records import Record
+from serving.terminal import tell
 
 if TYPE_CHECKING:
     from serving.archive.limit import Limit
@@ -212,12 +213,9 @@ def _run_archive(
         engine = partial(on_ray, address=options.ray_address)
     total = run.run(classifier, engine, progress_visible=sys.stderr.isatty())
     if not total.sentences:
-        sys.stderr.write("rasd: no text in the input, so nothing was labelled\n")
+        tell("no text in the input, so nothing was labelled")
     if total.rejected:
-        sys.stderr.write(
-            f"rasd: set aside {total.rejected:,} of {total.records:,} records: "
-            f"{rejected_file(output)}\n"
-        )
+        tell(f"set aside {total.rejected:,} of {total.records:,} records: {rejected_file(output)}")
     return 0
 
 
@@ -253,7 +251,7 @@ def _run_stream(
                 f"{output or 'standard output'}: cannot be written: {error.strerror}"
             ) from error
     if not progress.sentences:
-        sys.stderr.write("rasd: no text in the input, so nothing was labelled\n")
+        tell("no text in the input, so nothing was labelled")
     return 0
 
 
@@ -347,7 +345,9 @@ def _writer(
         from serving.files.table import TableWriter
 
         terminal = output is None and sys.stdout.isatty()
-        return TableWriter(stream, scheme, by_document=options.unit == "document", terminal=terminal)
+        return TableWriter(
+            stream, scheme, by_document=options.unit == "document", terminal=terminal
+        )
     from serving.files.writers import CsvWriter, JsonLinesWriter
 
     if form == "jsonl":

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, get_args
 
 from serving.errors import InputError
 from serving.files.compression import PROGRAMS
+from serving.terminal import tell
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -171,7 +172,5 @@ def _search(folder: Path, kind: Kind | None) -> list[Source]:
         raise InputError(f"{folder}: no supported file in this folder", SUPPORTED)
     if others := set(paths).difference(supported):
         kinds = ", ".join(sorted({suffix_of(path) for path in others}))
-        sys.stderr.write(
-            f"rasd: {folder}: skipped files of other kinds: {len(others):,} ({kinds})\n"
-        )
+        tell(f"{folder}: skipped files of other kinds: {len(others):,} ({kinds})")
     return [recognise(path, path.relative_to(folder).as_posix(), kind) for path in supported]

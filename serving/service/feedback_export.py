@@ -1,7 +1,6 @@
 """`rasd feedback export`: the corrections as a labelled file."""
 
 import argparse
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from serving.atomic import atomic_file
 from serving.errors import InputError
+from serving.terminal import tell
 
 if TYPE_CHECKING:
     from serving.feedback import StoredCorrection
@@ -121,13 +121,11 @@ def export(options: argparse.Namespace) -> int:
             writer = (
                 JsonLinesWriter(stream)
                 if form == ".jsonl"
-                else CsvWriter(
-                    stream, byte_order_mark=True, columns=COLUMNS, raw=options.raw_csv
-                )
+                else CsvWriter(stream, byte_order_mark=True, columns=COLUMNS, raw=options.raw_csv)
             )
             writer.write(rows())
             writer.close()
     finally:
         store.close()
-    sys.stderr.write(f"rasd: {output}: {counted:,} correction{'s' * (counted != 1)}\n")
+    tell(f"{output}: {counted:,} correction{'s' * (counted != 1)}")
     return 0

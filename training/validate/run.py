@@ -9,6 +9,7 @@ import yaml
 from serving.bundle import Bundle, shipped_model
 from serving.errors import SHOWN, InputError
 from serving.labels import LabelScheme
+from serving.terminal import shown
 from serving.text.normalize import NORMALIZERS
 from training.config import load_config
 from training.labelled.fields import FieldNames
@@ -33,12 +34,12 @@ def validate(
             summary, warnings = _check(path, labels, fields)
         except InputError as error:
             place = "" if str(path) in error.problem else f"{path}: "
-            sys.stderr.write(f"rasd: {place}{error}\n")
+            sys.stderr.write(f"rasd: {shown(place)}{error}\n")
             failed = True
             continue
-        sys.stdout.write(f"ok  {path}: {summary}\n")
+        sys.stdout.write(f"ok  {shown(f'{path}: {summary}')}\n")
         for warning in warnings[:SHOWN]:
-            sys.stdout.write(f"    warning: {warning}\n")
+            sys.stdout.write(f"    warning: {shown(warning)}\n")
         if len(warnings) > SHOWN:
             sys.stdout.write(f"    and {len(warnings) - SHOWN:,} more warnings\n")
     return InputError.exit_code if failed else 0

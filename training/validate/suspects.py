@@ -21,6 +21,7 @@ from serving.atomic import atomic_file
 from serving.errors import InputError
 from serving.files.csv_cells import neutral
 from serving.labels import LabelScheme
+from serving.terminal import shown
 from serving.text.normalize import NORMALIZERS
 from training.arrays import FloatArray, IntArray
 from training.labelled.fields import FieldNames
@@ -219,7 +220,7 @@ def _print(
             why = f"{finding.twin.similarity:.0%} similar to {other.place}, labelled {other.label}"
         else:
             why = f"probably {suggested} ({probabilities[finding.row, finding.suggested]:.0%})"
-        sys.stdout.write(f"{sentence.place}: {finding.kind}: {sentence.label}, {why}\n")
+        sys.stdout.write(f"{shown(f'{sentence.place}: {finding.kind}: {sentence.label}, {why}')}\n")
     if len(findings) > _SHOWN:
         rest = f"and {len(findings) - _SHOWN:,} more"
         where = f"{out} has all of them" if out else "write all of them with -o suspects.csv"

@@ -35,7 +35,9 @@ def records(draw, text=any_text):
     document = Document(draw(text), draw(text))
     sentence = Sentence(document.text, 0, len(document.text))
     number = draw(st.integers(0, 10**6))
-    return Record.of(document, number, sentence, draw(predictions | st.builds(Refusal, text)), model="m@1")
+    return Record.of(
+        document, number, sentence, draw(predictions | st.builds(Refusal, text)), model="m@1"
+    )
 
 
 def written(writer, rows) -> bytes:
