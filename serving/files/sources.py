@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, get_args
 
 from serving.errors import InputError
 from serving.files.compression import PROGRAMS
+from serving.regular_file import open_regular
 from serving.terminal import tell
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Source:
         if self.path is None:
             yield sys.stdin.buffer
         else:
-            with self.path.open("rb") as file:
+            with open_regular(self.path) as file:
                 yield io.BufferedReader(_SpanReader(file, self.span)) if self.span else file
 
 
@@ -136,6 +137,11 @@ def find_sources(inputs: Sequence[str], kind: Kind | None = None) -> list[Source
     for source in sources:
         if source.path is not None and not os.access(source.path, os.R_OK):
             raise InputError(f"{source}: may not be read", "Check the file's permissions.")
+        if source.path is not None and not source.path.is_file():
+            raise InputError(
+                f"{source}: not a regular file",
+                "Name a file, or send the text to standard input: rasd classify - < FILE",
+            )
     return sources
 
 

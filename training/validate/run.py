@@ -4,9 +4,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
 from serving.bundle import Bundle, shipped_model
+from serving.config_file import read_yaml
 from serving.errors import SHOWN, InputError
 from serving.labels import LabelScheme
 from serving.terminal import shown
@@ -80,10 +79,10 @@ def _is_label_scheme(path: Path) -> bool:
     An unreadable file counts as a configuration, whose reader reports the reason.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        values, _ = read_yaml(path, example="configs/labels.yaml")
+    except InputError:
         return False
-    return isinstance(values, dict) and isinstance(values.get("labels"), list)
+    return isinstance(values.get("labels"), list)
 
 
 def label_scheme(labels: Path | None) -> LabelScheme:
