@@ -9,6 +9,7 @@ the build for a CPU or for a GPU; pyproject.toml gives their range.
 import tomllib
 from collections.abc import Iterable, Iterator
 from importlib.metadata import distribution
+from itertools import chain
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -28,7 +29,7 @@ def pins() -> list[str]:
     """Return `name==version` of what is installed here and needed, sorted by name."""
     found: dict[str, str] = {}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = sum(project["optional-dependencies"].values(), project["dependencies"])
+    wanted = chain(project["dependencies"], *project["optional-dependencies"].values())
     for name in _needed(wanted, "", set()):
         version = Version(distribution(name).version)
         found[name] = f"{name}=={version.public}"
