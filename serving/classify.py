@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from serving.arguments import add_model, positive
+from serving.arguments import add_model, positive, whole_number
 from serving.atomic import atomic_file
 from serving.errors import InputError, RasdError
 from serving.labelling import CHUNK, Task, label, tasks, whole
@@ -49,10 +49,13 @@ and a byte order mark does not count."""
 
 _OUTPUT = """\
 Without --format, the suffix of -o decides (.jsonl, .csv, or .txt for the table); standard output is
-a table on a terminal and JSON Lines otherwise. -o writes atomically: if the command fails, no
-partial file is left. A CSV file begins with the byte order mark that Excel needs to read Arabic
-(read it as utf-8-sig); CSV on standard output has none. A CSV cell that a spreadsheet would run as
-a formula gets an apostrophe in front; rasd takes it off when it reads the file."""
+a table on a terminal and JSON Lines otherwise. A CSV file begins with the byte order mark that
+Excel needs to read Arabic (read it as utf-8-sig); CSV on standard output has none. A CSV cell that
+a spreadsheet would run as a formula gets an apostrophe in front; rasd takes it off when it reads
+the file.
+
+With -o the output file appears when it is complete. Repeat an interrupted command to continue it.
+Bad records are set aside in OUT.rejected.jsonl; without -o the first one ends the command."""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -72,7 +75,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="OUT",
         help="output file, or a folder for parts, written as DIR/ (default: -, stdout)",
     )
-    parser.add_argument("--format", choices=("table", "jsonl", "csv"), help="see below")
+    parser.add_argument(
+        "--format", choices=("table", "jsonl", "csv"), help="output format (default: see below)"
+    )
     parser.add_argument(
         "--raw-csv",
         action="store_true",
@@ -117,8 +122,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     archive.add_argument(
         "--cache",
-        type=int,
-        default=100_000,
+        type=whole_number,
         metavar="N",
         help="sentences to remember, so that exact repeats are scored once; 0 is none "
         "(default: 100000)",
@@ -126,7 +130,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     archive.add_argument(
         "--engine",
         choices=("local", "ray"),
-        default="local",
         help="where slices are labelled: this machine, or a Ray cluster (default: local)",
     )
     archive.add_argument(
@@ -160,11 +163,12 @@ def run(options: argparse.Namespace) -> int:
         return _run_archive(options, documents, output.resolve(), form, in_parts=in_parts)
     if in_parts:
         raise InputError(f"{output}: a table has no parts", "Add --format jsonl or csv.")
-    if options.max_rejected or options.strict or options.restart:
-        raise InputError(
-            "classify: --max-rejected, --strict and --restart need an output file",
-            "Add -o OUT.jsonl; without a file the first bad record stops the run.",
-        )
+    for name in ("max-rejected", "strict", "restart", "cache", "engine", "ray-address"):
+        if getattr(options, name.replace("-", "_")) not in (None, False):
+            raise InputError(
+                f"--{name} needs a .jsonl or .csv file to write to",
+                "Name one with -o. Elsewhere the first bad record ends the command.",
+            )
     return _run_stream(options, documents, output, form)
 
 
@@ -177,6 +181,7 @@ def _run_archive(
     in_parts: bool,
 ) -> int:
     """Label into parts that outlive a crash, and report what was done."""
+    from serving.archive.cache import CAPACITY
     from serving.archive.labeller import Job
     from serving.archive.limit import Limit
     from serving.archive.outputs import output_format
@@ -184,13 +189,14 @@ def _run_archive(
     from serving.classifier import Classifier
 
     classifier = Classifier.load(options.model, threads=options.threads)
+    cache = CAPACITY if options.cache is None else options.cache
     folder = output if in_parts else output.with_name(f"{output.name}.parts")
     run = Archive(
         job=Job(
             documents.options,
             folder,
             output_format(form, raw_csv=options.raw_csv),
-            options.cache,
+            cache,
             options.strict,
         ),
         sources=documents.sources,
@@ -207,6 +213,8 @@ def _run_archive(
         target=None if in_parts else output,
     )
     engine: Engine = here
+    if options.ray_address and options.engine != "ray":
+        raise InputError("--ray-address needs --engine ray", "Add --engine ray.")
     if options.engine == "ray":
         from serving.archive.ray_engine import on_ray
 
@@ -215,7 +223,9 @@ def _run_archive(
     if not total.sentences:
         tell("no text in the input, so nothing was labelled")
     if total.rejected:
-        tell(f"set aside {total.rejected:,} of {total.records:,} records: {rejected_file(output)}")
+        problem, _ = total.rejection or ("", "")
+        tell(f"set aside {total.rejected:,} of {total.records:,} records; the first: {problem}")
+        tell(f"{rejected_file(output)} has them all")
     return 0
 
 

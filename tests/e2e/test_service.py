@@ -81,7 +81,7 @@ def test_a_bad_sentence_has_its_own_error_and_its_neighbours_are_answered(servic
 
 
 def test_every_road_gives_the_same_scores_bit_for_bit(service, classifier, authored):
-    texts = [row["text"] for row in authored]
+    texts = [row["text"] for row in authored[::6]]
     expected = dict(zip(texts, classifier.classify(texts), strict=True))
     order = random.Random(5)
     order.shuffle(texts)

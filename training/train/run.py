@@ -23,7 +23,13 @@ from serving.provenance import Data, Distilled, Provenance, Side
 from serving.terminal import tell
 from serving.text.normalize import NORMALIZERS
 from training.arrays import Float32Array
-from training.config import FIXED_SEED, SHIPPED_ENCODER, SHIPPED_ENCODER_ID, TrainConfig
+from training.config import (
+    FIXED_SEED,
+    SHIPPED_ENCODER,
+    SHIPPED_ENCODER_ID,
+    TrainConfig,
+    encoder_to_load,
+)
 from training.environment import environment
 from training.export.run import export_bundle
 from training.labelled.reading import LabelledSentence, Normalize, fingerprint
@@ -63,7 +69,7 @@ def train(config: TrainConfig, out: Path, *, command: Sequence[str]) -> Path:
     if process.is_main_process:
         for warning in sides.warnings:
             tell(f"warning: {warning}")
-    source = find_source(config.encoder_to_load(), config.encoder_revision)
+    source = find_source(encoder_to_load(config.encoder), config.encoder_revision)
     encoder = load_encoder(source, dropout=config.model.encoder_dropout)
     if config.distill.layers:
         keep_layers(encoder, config.distill.layers)
