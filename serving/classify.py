@@ -16,6 +16,7 @@ from serving.atomic import atomic_file
 from serving.errors import InputError, RasdError
 from serving.labelling import CHUNK, Task, label, tasks, whole
 from serving.records import Record
+from serving.terminal import tell
 
 if TYPE_CHECKING:
     from serving.archive.limit import Limit
@@ -49,7 +50,9 @@ and a byte order mark does not count."""
 _OUTPUT = """\
 Without --format, the suffix of -o decides (.jsonl, .csv, or .txt for the table); standard output is
 a table on a terminal and JSON Lines otherwise. A CSV file begins with the byte order mark that
-Excel needs to read Arabic (read it as utf-8-sig); CSV on standard output has none.
+Excel needs to read Arabic (read it as utf-8-sig); CSV on standard output has none. A CSV cell that
+a spreadsheet would run as a formula gets an apostrophe in front; rasd takes it off when it reads
+the file.
 
 With -o the output file appears when it is complete. Repeat an interrupted command to continue it.
 Bad records are set aside in OUT.rejected.jsonl; without -o the first one ends the command."""
@@ -74,6 +77,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument(
         "--format", choices=("table", "jsonl", "csv"), help="output format (default: see below)"
+    )
+    parser.add_argument(
+        "--raw-csv",
+        action="store_true",
+        help="write CSV cells that a spreadsheet would run as formulas without the apostrophe that "
+        "prevents it",
     )
     parser.add_argument(
         "--input-format",
@@ -145,6 +154,11 @@ def run(options: argparse.Namespace) -> int:
     if output:
         _check_output(output, sources, in_parts=in_parts)
     form = options.format or ("jsonl" if in_parts else _format_for(output))
+    if options.raw_csv and form != "csv":
+        raise InputError(
+            f"classify: --raw-csv has no effect on the format {form}",
+            "Leave it out, or add --format csv.",
+        )
     if output and form != "table":
         return _run_archive(options, documents, output.resolve(), form, in_parts=in_parts)
     if in_parts:
@@ -178,11 +192,20 @@ def _run_archive(
     cache = CAPACITY if options.cache is None else options.cache
     folder = output if in_parts else output.with_name(f"{output.name}.parts")
     run = Archive(
-        job=Job(documents.options, folder, output_format(form), cache, options.strict),
+        job=Job(
+            documents.options,
+            folder,
+            output_format(form, raw_csv=options.raw_csv),
+            cache,
+            options.strict,
+        ),
         sources=documents.sources,
         identity={
             "input": [_identity(source) for source in documents.sources],
-            "options": {"format": form, **dataclasses.asdict(documents.options)},
+            "options": {
+                "format": "raw csv" if options.raw_csv else form,
+                **dataclasses.asdict(documents.options),
+            },
             "model": classifier.model,
         },
         limit=options.max_rejected or Limit(),
@@ -198,13 +221,11 @@ def _run_archive(
         engine = partial(on_ray, address=options.ray_address)
     total = run.run(classifier, engine, progress_visible=sys.stderr.isatty())
     if not total.sentences:
-        sys.stderr.write("rasd: no text in the input, so nothing was labelled\n")
+        tell("no text in the input, so nothing was labelled")
     if total.rejected:
         problem, _ = total.rejection or ("", "")
-        sys.stderr.write(
-            f"rasd: set aside {total.rejected:,} of {total.records:,} records; the first: "
-            f"{problem}\nrasd: {rejected_file(output)} has them all\n"
-        )
+        tell(f"set aside {total.rejected:,} of {total.records:,} records; the first: {problem}")
+        tell(f"{rejected_file(output)} has them all")
     return 0
 
 
@@ -230,7 +251,7 @@ def _run_stream(
         records = labelled(documents, classifier, options.unit, progress)
         try:
             with _opened(output) as stream:
-                writer = _writer(stream, form, classifier.bundle.scheme, options.unit, output)
+                writer = _writer(stream, form, classifier.bundle.scheme, options, output)
                 writer.write(records)
                 writer.close()
         except BrokenPipeError:
@@ -240,7 +261,7 @@ def _run_stream(
                 f"{output or 'standard output'}: cannot be written: {error.strerror}"
             ) from error
     if not progress.sentences:
-        sys.stderr.write("rasd: no text in the input, so nothing was labelled\n")
+        tell("no text in the input, so nothing was labelled")
     return 0
 
 
@@ -324,16 +345,22 @@ def _opened(output: Path | None) -> Iterator[BinaryIO]:
 
 
 def _writer(
-    stream: BinaryIO, form: str, scheme: "LabelScheme", unit: "Unit", output: Path | None
+    stream: BinaryIO,
+    form: str,
+    scheme: "LabelScheme",
+    options: argparse.Namespace,
+    output: Path | None,
 ) -> "Writer":
     if form == "table":
         from serving.files.table import TableWriter
 
         terminal = output is None and sys.stdout.isatty()
-        return TableWriter(stream, scheme, by_document=unit == "document", terminal=terminal)
+        return TableWriter(
+            stream, scheme, by_document=options.unit == "document", terminal=terminal
+        )
     from serving.files.writers import CsvWriter, JsonLinesWriter
 
     if form == "jsonl":
         return JsonLinesWriter(stream)
     # Excel needs the mark to read a file; programs that read a pipe do not expect it.
-    return CsvWriter(stream, byte_order_mark=output is not None)
+    return CsvWriter(stream, byte_order_mark=output is not None, raw=options.raw_csv)

@@ -23,10 +23,10 @@ class Output:
     join: Callable[[Sequence[Path], Path], None]
 
 
-def output_format(name: str) -> Output:
+def output_format(name: str, *, raw_csv: bool = False) -> Output:
     """Return the format `name`: jsonl or csv."""
     if name == "csv":
-        make_csv = partial(CsvWriter, byte_order_mark=True)
+        make_csv = partial(CsvWriter, byte_order_mark=True, raw=raw_csv)
         return Output(".csv", make_csv, partial(_concatenate, header=_header(make_csv)))
     return Output(".jsonl", JsonLinesWriter, _concatenate)
 

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from serving.classifier import Classifier
 from serving.errors import InputError, RasdError
 from serving.files.sources import Source
 from serving.progress import SentenceProgress
+from serving.terminal import tell
 
 
 class Stopped(RasdError):  # noqa: N818 - nothing went wrong
@@ -28,7 +28,7 @@ class Stopped(RasdError):  # noqa: N818 - nothing went wrong
     def __init__(self, number: int, folder: Path) -> None:
         """Take the signal's number, which gives the exit code."""
         super().__init__(
-            f"stopped; what is finished is in {folder}\nRepeat the command to continue."
+            f"stopped; what is finished is in {folder}", "Repeat the command to continue."
         )
         self.exit_code = 128 + number
 
@@ -62,7 +62,7 @@ class StopSignal:
             os._exit(128 + number)  # a thread may be waiting for input that never comes
         self.number = number
         signal.signal(number, signal.SIG_DFL)
-        sys.stderr.write("rasd: finishing the part in hand; once more ends at once\n")
+        tell("finishing the part in hand; once more ends at once")
 
 
 # What labels slices: it yields every part that it has finished.
@@ -96,7 +96,7 @@ class Archive:
             if self.restart or not self._readable_again:
                 parts.clear()
             if parts.claim(self.identity):
-                sys.stderr.write(f"rasd: continuing the run in {self.job.folder}\n")
+                tell(f"continuing the run in {self.job.folder}")
             try:
                 self._label(classifier, engine, parts, progress_visible=progress_visible)
                 total = parts.total()

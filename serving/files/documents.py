@@ -7,7 +7,7 @@ from typing import BinaryIO, Literal
 
 from serving.errors import InputError, Problem, refusal
 from serving.files.compression import DAMAGE, decompressed
-from serving.files.encoding import decode, decoded_lines
+from serving.files.encoding import LONGEST, decode, decoded_lines, too_long
 from serving.files.recognise import recognise_kind
 from serving.files.row import Row, listed, named
 from serving.files.rows import damage, read_rows, unreadable
@@ -110,7 +110,8 @@ def _texts(source: Source, file: BinaryIO, unit: Unit) -> Iterator[Document | Pr
     try:
         with decompressed(file, source.compression) as data:
             if unit == "document":
-                text = decode(data.read(), name)
+                raw = data.read(LONGEST + 1)
+                text = too_long(name) if len(raw) > LONGEST else decode(raw, name)
                 yield text if isinstance(text, Problem) else Document(source.name, text)
                 return
             for number, line in decoded_lines(data, name, source.span):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 from serving.errors import Problem
-from serving.files.encoding import decoded_blocks, decoded_lines
+from serving.files.encoding import LONGEST, TOO_LONG, decoded_blocks, decoded_lines
 from serving.files.row import Row, named
 from serving.files.sources import Span
 
@@ -136,6 +136,8 @@ class _JsonText:
     def _read_on(self) -> bool:
         """Read as much again as is not parsed yet: a long value is not parsed over and over."""
         rest = self.text[self.at :]
+        if len(rest) > LONGEST:
+            raise ValueError(TOO_LONG)
         found, wanted = [rest], max(len(rest), _BLOCK)
         for piece in self._pieces:
             if isinstance(piece, Problem):

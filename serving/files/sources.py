@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, get_args
 
 from serving.errors import InputError
 from serving.files.compression import PROGRAMS
+from serving.regular_file import open_regular
+from serving.terminal import tell
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -85,7 +87,7 @@ class Source:
         if self.path is None:
             yield sys.stdin.buffer
         else:
-            with self.path.open("rb") as file:
+            with open_regular(self.path) as file:
                 yield io.BufferedReader(_SpanReader(file, self.span)) if self.span else file
 
 
@@ -135,6 +137,11 @@ def find_sources(inputs: Sequence[str], kind: Kind | None = None) -> list[Source
     for source in sources:
         if source.path is not None and not os.access(source.path, os.R_OK):
             raise InputError(f"{source}: may not be read", "Check the file's permissions.")
+        if source.path is not None and not source.path.is_file():
+            raise InputError(
+                f"{source}: not a regular file",
+                "Name a file, or send the text to standard input: rasd classify - < FILE",
+            )
     return sources
 
 
@@ -171,7 +178,5 @@ def _search(folder: Path, kind: Kind | None) -> list[Source]:
         raise InputError(f"{folder}: no supported file in this folder", SUPPORTED)
     if others := set(paths).difference(supported):
         kinds = ", ".join(sorted({suffix_of(path) for path in others}))
-        sys.stderr.write(
-            f"rasd: {folder}: skipped files of other kinds: {len(others):,} ({kinds})\n"
-        )
+        tell(f"{folder}: skipped files of other kinds: {len(others):,} ({kinds})")
     return [recognise(path, path.relative_to(folder).as_posix(), kind) for path in supported]

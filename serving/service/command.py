@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from serving.arguments import add_model, positive
 from serving.errors import InputError
+from serving.terminal import tell
 
 if TYPE_CHECKING:
     from serving.service.config import ServeConfig
@@ -106,10 +107,10 @@ def run(options: argparse.Namespace) -> int:
     )
 
     def announce() -> None:
-        sys.stderr.write(
-            f"rasd: {pool.model} is served on {_address(listener)} by {workers} "
+        tell(
+            f"{pool.model} is served on {_address(listener)} by {workers} "
             f"worker{'s' * (workers > 1)} of {threads} thread{'s' * (threads > 1)}; "
-            "Ctrl+C stops it\n"
+            "Ctrl+C stops it"
         )
 
     try:

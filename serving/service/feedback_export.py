@@ -1,7 +1,6 @@
 """`rasd feedback export`: the corrections as a labelled file."""
 
 import argparse
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from serving.atomic import atomic_file
 from serving.errors import InputError
+from serving.terminal import tell
 
 if TYPE_CHECKING:
     from serving.feedback import StoredCorrection
@@ -71,6 +71,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="FILE",
         help="a .jsonl or .csv file, written atomically",
     )
+    parser.add_argument(
+        "--raw-csv",
+        action="store_true",
+        help="write CSV cells that a spreadsheet would run as formulas without the apostrophe that "
+        "prevents it",
+    )
     place = parser.add_mutually_exclusive_group()
     place.add_argument(
         "--database", metavar="URL", help="the database (default: sqlite:///feedback.db)"
@@ -115,11 +121,11 @@ def export(options: argparse.Namespace) -> int:
             writer = (
                 JsonLinesWriter(stream)
                 if form == ".jsonl"
-                else CsvWriter(stream, byte_order_mark=True, columns=COLUMNS)
+                else CsvWriter(stream, byte_order_mark=True, columns=COLUMNS, raw=options.raw_csv)
             )
             writer.write(rows())
             writer.close()
     finally:
         store.close()
-    sys.stderr.write(f"rasd: {output}: {counted:,} correction{'s' * (counted != 1)}\n")
+    tell(f"{output}: {counted:,} correction{'s' * (counted != 1)}")
     return 0

@@ -112,10 +112,10 @@ def _measure(
     if agreement < settings.min_agreement:
         raise RasdError(
             f"int8 and fp32 agree on {agreement:.2%} of the held-out labels, "
-            f"under {settings.min_agreement:.2%}\n"
+            f"under {settings.min_agreement:.2%}",
             "Train longer or hold out more sentences. To accept less, lower export.min_agreement "
             "and repeat `rasd train` (it does not train again), or, for `rasd export`, lower "
-            f"min_agreement in {checkpoint.folder / SETTINGS}."
+            f"min_agreement in {checkpoint.folder / SETTINGS}.",
         )
     temperature, power = fit_calibration(int8, labels)
     probabilities = softmax(int8, temperature, power)
