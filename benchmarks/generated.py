@@ -79,7 +79,9 @@ def _varied(shipped: list[str], chance: random.Random) -> str:
     """Return a shipped sentence, one of its inner words replaced by one of another sentence."""
     words = chance.choice(shipped).split()
     if len(words) > 2:
-        words[chance.randrange(1, len(words) - 1)] = chance.choice(chance.choice(shipped).split()[:-1] or words)
+        words[chance.randrange(1, len(words) - 1)] = chance.choice(
+            chance.choice(shipped).split()[:-1] or words
+        )
     return " ".join(words)
 
 

@@ -1,4 +1,4 @@
-"""Millions of results added up in bounded memory: counts, samples and the most telling sentences."""
+"""Millions of results added up in bounded memory: counts, samples, lists of sentences."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -118,16 +118,16 @@ class Summary:
         rows: list[dict[str, Any]] = [
             {"name": name, "counts": dict(counts)} for name, counts in named[:OUTLETS_SHOWN]
         ]
-        rest = sum((counts for _, counts in named[OUTLETS_SHOWN:]), self._outlets.get(None) or Counter())
+        rest = sum(
+            (counts for _, counts in named[OUTLETS_SHOWN:]), self._outlets.get(None) or Counter()
+        )
         if rest:
             rows.append({"name": None, "counts": dict(rest)})
         return rows
 
     def _denied_days(self) -> dict[str, Any]:
         """Return the days with the most denials among those that also have claims, newest first."""
-        both = [
-            day for day, counts in self._days.items() if counts["denial"] and counts["claim"]
-        ]
+        both = [day for day, counts in self._days.items() if counts["denial"] and counts["claim"]]
         chosen = sorted(both, key=lambda day: (-self._days[day]["denial"], day))[:DAYS_SHOWN]
         days = [
             {
