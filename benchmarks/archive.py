@@ -47,8 +47,8 @@ _REMAINING = re.compile(r"(\d+):(\d\d):(\d\d)")
 class Run:
     """One run of the command: its seconds, the sentences that it wrote, its peak memory in MB.
 
-    `eta_error` is how far the remaining time that it showed after a minute was off, as a share; None
-    for a run that ended before.
+    `eta_error` is how far the remaining time that it showed after a minute was off, as a share of
+    the whole run; None for a run of less than a minute and a half.
     """
 
     seconds: float

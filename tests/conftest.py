@@ -35,7 +35,7 @@ def write_results(tmp_path) -> Callable[..., Path]:
     def result(
         text: str = "نفت الوزارة ذلك.", label: str = "denial", **values: Any
     ) -> dict[str, Any]:
-        probability = values.pop("probability", 0.9)
+        probability = values.get("probability", 0.9)
         standard = {
             "doc_id": "a",
             "sentence": 0,
@@ -44,7 +44,7 @@ def write_results(tmp_path) -> Callable[..., Path]:
             "text": text,
             "label": label,
             "probability": probability,
-            "certain": probability >= 0.7,
+            "certain": bool(probability and probability >= 0.7),
             "probabilities": dict.fromkeys(names, 0.0) | {label: probability},
             "model": "fast@0",
         }
