@@ -16,6 +16,9 @@ from serving.text.normalize import NORMALIZERS
 # differs far more. With the bundle's own CPU features and libraries, nothing may differ.
 GOLDEN_TOLERANCE = 0.05
 
+# Raw characters for each that is left after normalising: a letter with two marks and a tatweel.
+MARKS = 4
+
 _EMPTY = Refusal("nothing to classify: no letter or digit is left after normalising")
 _NOT_FINITE = Refusal("the model gave no finite probabilities")
 
@@ -37,6 +40,9 @@ class Classifier:
             self.onnx = OnnxModel(
                 bundle.folder / "model.onnx", padding_id=bundle.padding_id, threads=threads
             )
+            longest = max(map(len, self._tokenizer.get_vocab(with_added_tokens=False)))
+            # As many characters as the model's tokens can cover.
+            self._characters = longest * manifest.max_length
         except Exception as error:  # the two libraries raise no narrower type of their own
             raise InputError(
                 f"{bundle.folder}: the model does not load: {' '.join(str(error).split())}",
@@ -63,18 +69,30 @@ class Classifier:
         if isinstance(sentences, str):
             raise TypeError("classify takes a list of sentences; this is one string")
         answers: list[Prediction | Refusal] = [_EMPTY] * len(sentences)
-        normalized = [self._normalize(sentence) for sentence in sentences]
-        kept = [i for i, text in enumerate(normalized) if any(map(str.isalnum, text))]
-        tokens = tokenize(self._tokenizer, [normalized[i] for i in kept])
+        read = [self._read(sentence) for sentence in sentences]
+        kept = [i for i, (text, _) in enumerate(read) if any(map(str.isalnum, text))]
+        tokens = tokenize(self._tokenizer, [read[i][0] for i in kept])
         logits = self.onnx.logits([item.ids for item in tokens])
         manifest = self.bundle.manifest
         probabilities = softmax(logits, manifest.temperature, manifest.power)
         for index, item, row in zip(kept, tokens, probabilities, strict=True):
             if np.isfinite(row).all():
-                answers[index] = self._prediction(row, truncated=item.truncated)
+                truncated = item.truncated or read[index][1]
+                answers[index] = self._prediction(row, truncated=truncated)
             else:
                 answers[index] = _NOT_FINITE
         return answers
+
+    def _read(self, sentence: str) -> tuple[str, bool]:
+        """Return the normalised text as far as the model could read it, and whether that is less.
+
+        Both cuts bound the memory: one character may normalise to 18, and the tokenizer needs
+        about 500 bytes for each.
+        """
+        raw = sentence[: MARKS * self._characters]
+        text = self._normalize(raw)
+        cut = len(raw) < len(sentence) or len(text) > self._characters
+        return text[: self._characters], cut
 
     def _prediction(self, probabilities: FloatArray, *, truncated: bool) -> Prediction:
         best = int(probabilities.argmax())

@@ -24,8 +24,10 @@ from serving.service.docs import add_docs
 from serving.service.follower import Follower
 from serving.service.http_problems import ProblemError, problem_response
 from serving.service.intake import Admission, Intake
+from serving.service.key_watcher import KeyWatcher
 from serving.service.keys import Keyring, RateLimit
 from serving.service.litserve_api import LabelServer
+from serving.service.logs import LineWriter
 from serving.service.metrics import Metrics, State
 from serving.service.middleware import Gate, Observe
 from serving.service.pool import Pool
@@ -54,7 +56,9 @@ class Service:
         keys: Keyring,
         pool: Pool,
         store: "FeedbackStore | None",
+        *,
         when_ready: Callable[[], None],
+        logs: LineWriter,
     ) -> None:
         """Assemble everything; `when_ready` is called when the first workers are."""
         self.config = config
@@ -64,6 +68,7 @@ class Service:
         self.admission = Admission(config.limits)
         self.metrics = Metrics()
         self.metrics.watch(self._state)
+        self.metrics.dropped_lines.set_function(lambda: logs.dropped)
         self.follower = None
         if config.registry:
             self.follower = Follower(
@@ -155,11 +160,15 @@ class Service:
 
     @asynccontextmanager
     async def _life(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self._start())
+        tasks = [asyncio.create_task(self._start())]
+        if self.config.security.keys_file:
+            watcher = KeyWatcher(self.config.security.keys_file, self.keys)
+            tasks.append(asyncio.create_task(watcher.run()))
         yield
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
         await self.pool.stop()
         if self.store:
             self.store.close()
