@@ -134,6 +134,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._stage is Stage.DROPPING:
             return
         if self._stage is Stage.IDLE:
+            self.cycle = None  # type: ignore[assignment]  # until the headers are complete
             self._wait(Stage.RECEIVING, self._shared.request_seconds)
         self._bytes_since_body += len(data)
         try:
@@ -180,7 +181,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._field_bytes += len(name) + len(value)
         if self._fields > MAX_FIELDS or self._field_bytes > MAX_BYTES:
             raise RefusedError
-        if self.cycle is None or self.cycle.scope is not self.scope:  # else: a trailer
+        if self.cycle is None:  # else it is a trailer
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
