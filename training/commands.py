@@ -6,6 +6,7 @@ from typing import Protocol
 
 from serving.errors import InputError
 from training.average import command as average
+from training.cascade import command as cascade
 from training.evaluate import command as evaluate
 from training.export import command as export
 from training.train import command as train
@@ -28,6 +29,7 @@ _VERBS: dict[str, _Verb] = {
     "evaluate": evaluate,
     "export": export,
     "average": average,
+    "cascade": cascade,
     "trim": trim,
     "validate": validate,
 }

@@ -28,7 +28,7 @@ from serving.service.key_watcher import KeyWatcher
 from serving.service.keys import Keyring, RateLimit
 from serving.service.litserve_api import LabelServer
 from serving.service.logs import LineWriter
-from serving.service.metrics import Metrics, State
+from serving.service.metrics import Metrics
 from serving.service.middleware import Gate, Observe
 from serving.service.pool import Pool
 from serving.service.routes import SCORING, scoring_router, status_router
@@ -67,7 +67,7 @@ class Service:
         self.store = store
         self.admission = Admission(config.limits)
         self.metrics = Metrics()
-        self.metrics.watch(self._state)
+        self.metrics.watch(pool)
         self.metrics.dropped_lines.set_function(lambda: logs.dropped)
         self.follower = None
         if config.registry:
@@ -184,16 +184,6 @@ class Service:
         self._when_ready()
         if self.follower:
             await self.follower.run()
-
-    def _state(self) -> State:
-        pool = self.pool
-        return State(
-            model=pool.model,
-            ready=pool.ready,
-            waiting=pool.waiting,
-            restarts=pool.restarts,
-            workers=pool.processes,
-        )
 
 
 def _add_page(app: FastAPI) -> None:

@@ -23,7 +23,7 @@ from training.labelled.label_studio import LabelStudio
 _LONGEST_COLUMN = 60  # characters; what is longer is a text, not a kind of sentence
 
 Normalize = Callable[[str], str]
-Conflicts = Literal["stop", "drop", "first", "majority"]
+Conflicts = Literal["stop", "drop", "first", "majority", "keep"]
 DEFAULT_NAMES = FieldNames()
 
 
@@ -95,7 +95,8 @@ def read_labelled(
     Texts are the same if `normalize` makes the same of them, since that is what the model sees.
     `conflicts` says what to do with a text that has two labels: `stop` raises InputError, `drop`
     leaves all its sentences out, `first` keeps the first, `majority` keeps the label that most of
-    them have and leaves ties out. Raises InputError with the problems of all the files.
+    them have and leaves ties out. `keep` keeps every sentence, also those that repeat another.
+    Raises InputError with the problems of all the files.
     """
     problems: list[Problem] = []
     by_text: dict[str, list[LabelledSentence]] = defaultdict(list)
@@ -200,7 +201,7 @@ def _check_fields(path: Path, row: Row, scheme: LabelScheme) -> LabelledSentence
             problems[name] = row.problem(what, remedy)
         return list(problems.values())
     if fields.label not in scheme.names:
-        return [_label_problem(row, fields.label, scheme)]
+        return [label_problem(row, fields.label, scheme)]
     columns = {
         name: value
         for name, value in given.items()
@@ -213,7 +214,8 @@ def _check_fields(path: Path, row: Row, scheme: LabelScheme) -> LabelledSentence
     )
 
 
-def _label_problem(row: Row, label: str, scheme: LabelScheme) -> Problem:
+def label_problem(row: Row, label: str, scheme: LabelScheme) -> Problem:
+    """Return what is wrong with a label that the scheme does not have."""
     if not label.strip():
         what, near = "'label' is empty", ""
     else:
@@ -247,6 +249,8 @@ def _settle(
     group: list[LabelledSentence], conflicts: Conflicts
 ) -> tuple[list[LabelledSentence], list[Problem]]:
     """Return the sentence to keep of those with the same text, if any, and what to report."""
+    if conflicts == "keep":
+        return group, []
     first = group[0]
     other = next((sentence for sentence in group if sentence.label != first.label), None)
     if other is None:
