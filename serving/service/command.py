@@ -93,7 +93,7 @@ def run(options: argparse.Namespace) -> int:
         from serving.feedback import open_store
 
         store = open_store(config.feedback.database)
-    configure_logs()
+    logs = configure_logs()
     # uvicorn handles these while it serves and sends itself the signal again when it has drained:
     # an orderly end, as it is before anything is served.
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -117,7 +117,7 @@ def run(options: argparse.Namespace) -> int:
         # Half a second of imports, while the workers load.
         from serving.service.app import Service
 
-        service = Service(config, keys, pool, store, announce)
+        service = Service(config, keys, pool, store, when_ready=announce, logs=logs)
         service.run(listener)
     finally:
         pool.kill()  # an orderly end has left none
@@ -147,6 +147,11 @@ def _check(config: "ServeConfig", keys: "Keyring") -> None:
     if config.model and config.registry:
         raise InputError(
             "model and registry are both given", "Serve a bundle or a registry, not both."
+        )
+    if not keys and "*" in config.security.cors_origins:
+        raise InputError(
+            "security.cors_origins: '*' without API keys lets every web page use the service",
+            "List the origins, or make keys with `rasd serve --new-key NAME`.",
         )
     if not keys and not config.on_loopback and not config.security.insecure:
         raise InputError(

@@ -24,13 +24,17 @@ class LabelledRow:
     source: str
     date: str
     annotator: str | None
+    caller: str | None
     predicted: str
     model: str
     note: str | None
 
     @classmethod
     def of(cls, correction: "StoredCorrection") -> "LabelledRow":
-        """Return the row of a correction; the API key's name replaces a missing annotator's."""
+        """Return the row of a correction; `caller` is the name of the API key.
+
+        It also stands in for a missing annotator's name.
+        """
         return cls(
             correction.text,
             correction.label,
@@ -38,6 +42,7 @@ class LabelledRow:
             source="feedback",
             date=correction.updated.date().isoformat(),
             annotator=correction.annotator or correction.caller or None,
+            caller=correction.caller or None,
             predicted=correction.predicted,
             model=correction.model,
             note=correction.note,
@@ -125,6 +130,11 @@ def export(options: argparse.Namespace) -> int:
             )
             writer.write(rows())
             writer.close()
+    except OSError as error:
+        raise InputError(
+            f"{output}: cannot be written ({error.strerror})",
+            "Free space on its disk, or name another file with --output.",
+        ) from error
     finally:
         store.close()
     tell(f"{output}: {counted:,} correction{'s' * (counted != 1)}")
