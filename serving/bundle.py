@@ -2,25 +2,57 @@
 
 import hashlib
 import json
+import math
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
 
 from serving.errors import InputError
 from serving.labels import LabelScheme
 from serving.machine import Arithmetic
+from serving.onnx_files import external_files
 from serving.provenance import Provenance
 from serving.text.normalize import NORMALIZERS
 
 _SHIPPED = Path(__file__).parent / "models"
 MANIFEST = "bundle.json"
 REQUIRED_FILES = ("model.onnx", "tokenizer.json", "config.json")
+# The names and versions of models, which stand in HTTP headers, and of a registry's versions.
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+# No larger model runs on a CPU in a useful time; reading more only keeps a disk busy.
+MAX_BYTES = 8 * 2**30
+_MAX_MANIFEST_BYTES = 16 * 2**20
+
+
+def _finite(value: Any) -> Any:
+    """Return a JSON value as it is; ValueError when a number in it is NaN or infinite."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("a number is NaN or infinite")
+    if isinstance(value, (dict, list, tuple)):
+        for part in value.values() if isinstance(value, dict) else value:
+            _finite(part)
+    return value
+
+
+_Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+_FileName = Annotated[str, StringConstraints(pattern=r"^\w[\w.-]*(/\w[\w.-]*)*$", max_length=200)]
+_Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+_Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class NormalizerStamp(_Strict):
@@ -35,7 +67,7 @@ class GoldenPrediction(_Strict):
     """A sentence and the probabilities that the bundle gave it when it was made."""
 
     text: str
-    probabilities: tuple[float, ...]
+    probabilities: tuple[_Probability, ...]
 
 
 class Manifest(_Strict):
@@ -47,19 +79,19 @@ class Manifest(_Strict):
     """
 
     format: Literal[1] = 1
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    version: str
+    name: _Name
+    version: _Name
     scheme: LabelScheme
     normalizer: NormalizerStamp
-    max_length: int = Field(ge=8)
-    temperature: float = Field(gt=0)
-    power: float = Field(default=1.0, gt=0)
+    max_length: int = Field(ge=8, le=8192)
+    temperature: float = Field(ge=1e-4, le=1e4)
+    power: float = Field(default=1.0, ge=0.1, le=10)
     threshold: float = Field(ge=0, le=1)
     golden_predictions: tuple[GoldenPrediction, ...]
     golden_arithmetic: Arithmetic | None = None
-    metrics: dict[str, Any]
+    metrics: Annotated[dict[str, Any], AfterValidator(_finite)]
     provenance: Provenance | None
-    files: dict[str, str]
+    files: dict[_FileName, _Sha256]
 
     @property
     def model(self) -> str:
@@ -92,7 +124,7 @@ class Bundle:
         Raises InputError with the first thing that does not match.
         """
         folder = find_model(Path(folder))
-        manifest = _read_manifest(folder)
+        manifest = read_manifest(folder)
         _verify_files(folder, manifest)
         _verify_normalizer(folder, manifest.normalizer)
         return cls(folder, manifest)
@@ -108,9 +140,8 @@ def find_model(model: Path) -> Path:
 
     If both exist, it is the folder.
     """
-    shipped = _SHIPPED / model
-    named = len(model.parts) == 1 and not model.exists() and (shipped / MANIFEST).is_file()
-    return shipped if named else model
+    named = str(model) in _shipped_names() and not model.exists()
+    return _SHIPPED / model if named else model
 
 
 def sha256(path: Path) -> str:
@@ -125,19 +156,32 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
 
-def _read_manifest(folder: Path) -> Manifest:
+def _shipped_names() -> list[str]:
+    return sorted(path.parent.name for path in _SHIPPED.glob(f"*/{MANIFEST}"))
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Return what `bundle.json` says, with every value in its range; the files are not looked at.
+
+    Raises InputError.
+    """
     path = folder / MANIFEST
-    ours = " or ".join(sorted(path.parent.name for path in _SHIPPED.glob(f"*/{MANIFEST}")))
+    ours = " or ".join(_shipped_names())
     remedy = f"Name a folder made by `rasd train` or `rasd export`, or a model that ships: {ours}."
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # noqa: PTH112 - Path's raises where a name is too long
         raise InputError(f"{folder}: no such model folder", remedy)
-    if not path.is_file():
+    if not path.exists():
         raise InputError(f"{folder}: not a bundle: {MANIFEST} is missing", remedy)
+    size = _size(folder, MANIFEST)
+    if size > _MAX_MANIFEST_BYTES:
+        raise InputError(f"{path}: {size:,} bytes, too many for a manifest", remedy)
     try:
         return Manifest.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise _unreadable(path, error) from error
     except ValidationError as error:
         first = error.errors()[0]
-        where = ": ".join([str(path), *(str(part) for part in first["loc"])])
+        where = ": ".join([str(path), *(repr(part)[:100].strip("'") for part in first["loc"])])
         raise InputError(
             f"{where}: {first['msg']}",
             "Copy the bundle again, or make it again with `rasd export`.",
@@ -145,20 +189,83 @@ def _read_manifest(folder: Path) -> Manifest:
 
 
 def _verify_files(folder: Path, manifest: Manifest) -> None:
-    for name in dict.fromkeys((*REQUIRED_FILES, *manifest.files)):
-        path = folder / name
-        if not path.is_file():
-            raise InputError(
-                f"{folder}: not a whole bundle: {name} is missing",
-                "Copy the bundle again, or make it with `rasd train` or `rasd export`.",
-            )
+    names = tuple(dict.fromkeys((*REQUIRED_FILES, *manifest.files)))
+    total = sum(_size(folder, name) for name in names)
+    if total > MAX_BYTES:
+        raise InputError(
+            f"{folder}: its files are {total:,} bytes; a bundle may have {MAX_BYTES:,}",
+            "Make a smaller model.",
+        )
+    for name in names:
+        _verify_digest(folder / name, manifest.files.get(name))
+    for name in sorted(external_files(folder / "model.onnx") - set(manifest.files)):
+        raise InputError(
+            f"{folder}: model.onnx reads {name!r}, which {MANIFEST} does not list",
+            "Make the bundle again with `rasd export`, which lists every file.",
+        )
+
+
+def _verify_digest(path: Path, expected: str | None) -> None:
+    try:
         found = sha256(path)
-        if found != manifest.files.get(name):
-            raise InputError(
-                f"{path}: damaged: its sha256 is {found[:12]}…, "
-                f"{MANIFEST} says {manifest.files.get(name, 'nothing')[:12]}…",
-                "Copy the bundle again; a file that was changed on purpose needs a new bundle.",
-            )
+        with path.open("rb") as stream:
+            pointer = stream.read(11) == b"version htt"
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if found == expected:
+        return
+    if pointer:
+        raise InputError(
+            f"{path}: a pointer of Git LFS, not the file itself",
+            "Run `git lfs pull` in the repository's folder.",
+        )
+    raise InputError(
+        f"{path}: damaged: its sha256 is {found[:12]}…, "
+        f"{MANIFEST} says {(expected or 'nothing')[:12]}…",
+        "Copy the bundle again; a file that was changed on purpose needs a new bundle.",
+    )
+
+
+def _size(folder: Path, name: str) -> int:
+    """Return the bytes of a bundle's file, once it is sure that it is one and is the bundle's own.
+
+    A link may not lead out of the folder: `rasd` would read, and tell about, any file of the
+    machine. The cache of Hugging Face's hub is the exception, where snapshots/REVISION/NAME leads
+    to ../../blobs/.
+    """
+    path = folder / name
+    try:
+        real = Path(os.path.realpath(path, strict=True))
+        status = real.stat()
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{folder}: not a whole bundle: {name} is missing",
+            "Copy the bundle again, or make it with `rasd train` or `rasd export`.",
+        ) from error
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    home = folder.resolve()
+    blobs = home.parent.parent / "blobs"
+    if not (
+        real.is_relative_to(home) or (home.parent.name == "snapshots" and real.parent == blobs)
+    ):
+        raise InputError(
+            f"{path}: a link that leads out of the bundle",
+            "Copy the file itself into the bundle.",
+        )
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(
+            f"{path}: not a regular file",
+            "Copy the bundle again, or make it with `rasd train` or `rasd export`.",
+        )
+    return status.st_size
+
+
+def _unreadable(path: Path, error: OSError) -> InputError:
+    return InputError(
+        f"{path}: cannot be read ({error.strerror})",
+        "Give this user the right to read it, or copy the bundle again.",
+    )
 
 
 def _verify_normalizer(folder: Path, stamp: NormalizerStamp) -> None:

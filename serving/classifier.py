@@ -8,15 +8,18 @@ import numpy as np
 from serving.bundle import Bundle, shipped_model
 from serving.errors import InputError
 from serving.machine import Arithmetic
-from serving.onnx_model import FloatArray, OnnxModel, load_tokenizer, tokenize
-from serving.records import Prediction, Refusal
+from serving.onnx_model import FloatArray, OnnxModel, count_tokens, load_tokenizer, tokenize
+from serving.records import Prediction, Refusal, Sentence
+from serving.text.clauses import cut_clauses
 from serving.text.normalize import NORMALIZERS
+from serving.text.sentences import split_sentences
 
 # int8 results differ slightly between CPUs with and without VNNI; the wrong graph or tokenizer
 # differs far more. With the bundle's own CPU features and libraries, nothing may differ.
 GOLDEN_TOLERANCE = 0.05
 
 _EMPTY = Refusal("nothing to classify: no letter or digit is left after normalising")
+_NOT_FINITE = Refusal("the model gave no finite probabilities")
 
 
 class Classifier:
@@ -36,6 +39,8 @@ class Classifier:
             self.onnx = OnnxModel(
                 bundle.folder / "model.onnx", padding_id=bundle.padding_id, threads=threads
             )
+            special = self._tokenizer.num_special_tokens_to_add(is_pair=False)
+            self.room = manifest.max_length - special  # tokens of a sentence that is read whole
         except Exception as error:  # the two libraries raise no narrower type of their own
             raise InputError(
                 f"{bundle.folder}: the model does not load: {' '.join(str(error).split())}",
@@ -69,8 +74,22 @@ class Classifier:
         manifest = self.bundle.manifest
         probabilities = softmax(logits, manifest.temperature, manifest.power)
         for index, item, row in zip(kept, tokens, probabilities, strict=True):
-            answers[index] = self._prediction(row, truncated=item.truncated)
+            if np.isfinite(row).all():
+                answers[index] = self._prediction(row, truncated=item.truncated)
+            else:
+                answers[index] = _NOT_FINITE
         return answers
+
+    def split(self, document: str) -> list[Sentence]:
+        """Return the sentences of a document; what the model cannot read whole is cut into clauses.
+
+        A clause that is still too long is a single word (`serving.text.clauses`).
+        """
+        return cut_clauses(split_sentences(document), self.count_tokens, self.room)
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Return the lengths of texts as the model reads them, in tokens, special ones aside."""
+        return count_tokens(self._tokenizer, [self._normalize(text) for text in texts])
 
     def _prediction(self, probabilities: FloatArray, *, truncated: bool) -> Prediction:
         best = int(probabilities.argmax())
@@ -79,7 +98,8 @@ class Classifier:
             label=self._names[best],
             probability=values[best],
             probabilities=dict(zip(self._names, values, strict=True)),
-            certain=values[best] >= self.bundle.manifest.threshold,
+            # What was not read may say the opposite.
+            certain=values[best] >= self.bundle.manifest.threshold and not truncated,
             truncated=truncated,
         )
 
@@ -87,6 +107,11 @@ class Classifier:
         """Compare with the bundle's golden predictions: exactly on their CPU, else nearly."""
         manifest = self.bundle.manifest
         golden = manifest.golden_predictions
+        if not golden:
+            raise InputError(
+                f"{self.bundle.folder}: has no golden predictions to be tried with",
+                "Make the bundle again with `rasd export`.",
+            )
         exact = Arithmetic.here().same_as(manifest.golden_arithmetic)
         tolerance = 0.0 if exact else GOLDEN_TOLERANCE
         for item, answer in zip(golden, self.classify([g.text for g in golden]), strict=True):
@@ -95,7 +120,7 @@ class Classifier:
             if not same_length or not np.allclose(found, item.probabilities, 0, tolerance):
                 expects = "expects, bit for bit on this kind of machine," if exact else "expects"
                 raise InputError(
-                    f"{self.bundle.folder}: scores {item.text!r} as {found}, "
+                    f"{self.bundle.folder}: scores {item.text!r} as {found or answer}, "
                     f"the bundle {expects} {list(item.probabilities)}",
                     "Copy the bundle again, or make it again on this machine with `rasd export`.",
                 )

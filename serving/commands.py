@@ -3,11 +3,13 @@
 import argparse
 
 from serving import classify
+from serving.registry import command as models
 from serving.service import command, feedback_export
 
 
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add classify, serve and feedback."""
+    """Add classify, serve, feedback and models."""
     classify.add_parser(subparsers)
     command.add_parser(subparsers)
     feedback_export.add_parser(subparsers)
+    models.add_parser(subparsers)

@@ -145,7 +145,10 @@ def test_classifying_loads_nothing_that_only_training_needs():
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], *([command, "--help"] for command in ("train", "trim", "classify", "serve"))],
+    [
+        ["--help"],
+        *([command, "--help"] for command in ("train", "trim", "classify", "serve", "models")),
+    ],
 )
 def test_help_imports_nothing_heavy(arguments):
     script = (

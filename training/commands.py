@@ -8,6 +8,7 @@ from serving.errors import InputError
 from training.average import command as average
 from training.evaluate import command as evaluate
 from training.export import command as export
+from training.retrain import command as retrain
 from training.train import command as train
 from training.trim import command as trim
 from training.validate import command as validate
@@ -25,6 +26,7 @@ class _Verb(Protocol):
 
 _VERBS: dict[str, _Verb] = {
     "train": train,
+    "retrain": retrain,
     "evaluate": evaluate,
     "export": export,
     "average": average,

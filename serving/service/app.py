@@ -63,6 +63,11 @@ class Service:
         self.store = store
         self.metrics = Metrics()
         self.metrics.watch(self._state)
+        self.follower = None
+        if config.registry:
+            self.follower = Follower(
+                config.registry, pool, self.metrics, load_seconds=config.limits.load_seconds
+            )
         self._when_ready = when_ready
         self._failure: RasdError | None = None
         self.app: FastAPI = LabelServer(pool.current.options, self._life).app
@@ -77,7 +82,7 @@ class Service:
         paths = {"/", "/docs", "/openapi.json"}
         routers = [
             scoring_router(self.pool, self.metrics, self.config.limits),
-            status_router(self.pool, self.metrics, self.config.limits),
+            status_router(self.pool, self.metrics, self.config.limits, follower=self.follower),
         ]
         if self.store:
             from serving.service.feedback_routes import router as feedback_router
@@ -158,8 +163,8 @@ class Service:
             self._server.should_exit = True
             return
         self._when_ready()
-        if self.config.registry:
-            await Follower(self.config.registry, self.pool, self.metrics).run()
+        if self.follower:
+            await self.follower.run()
 
     def _state(self) -> State:
         pool = self.pool

@@ -90,7 +90,13 @@ def run(options: argparse.Namespace) -> int:
     # an orderly end, as it is before anything is served.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
-    pool = Pool(bundle, workers=workers, threads=threads, max_sentences=config.limits.sentences)
+    pool = Pool(
+        bundle,
+        workers=workers,
+        threads=threads,
+        max_sentences=config.limits.sentences,
+        load_seconds=config.limits.load_seconds,
+    )
 
     def announce() -> None:
         sys.stderr.write(
@@ -144,7 +150,7 @@ def _check(config: "ServeConfig", keys: "Keyring") -> None:
 
 def _folder(config: "ServeConfig") -> Path:
     from serving.bundle import shipped_model
-    from serving.registry import current_folder
+    from serving.registry.pointer import current_folder
 
     if config.registry:
         return current_folder(config.registry)

@@ -37,6 +37,9 @@ class LimitsConfig(Section):
     drain_seconds: float = Field(
         default=30.0, ge=0, le=3600, description="a number of seconds, 0 to 3600"
     )
+    load_seconds: float = Field(
+        default=120.0, gt=0, le=3600, description="a number of seconds, above 0 and up to 3600"
+    )
 
 
 class SecurityConfig(Section):

@@ -2,16 +2,27 @@
 
 import asyncio
 import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
+from threading import Thread
+from typing import TypeVar
 
 from serving.bundle import MANIFEST, Bundle
 from serving.errors import InputError
-from serving.registry import current_folder
+from serving.registry.pointer import current_folder
 from serving.service.metrics import Metrics
 from serving.service.pool import Pool
 
 # Seconds between two looks at the pointer.
 INTERVAL = 1.0
+# Seconds after which a version that was refused is tried again, twice as long each time.
+FIRST_RETRY, LAST_RETRY = 5.0, 300.0
+# Seconds beyond those that are planned, after which following counts as stuck.
+GRACE = 10.0
+
+T = TypeVar("T")
 
 log = logging.getLogger("rasd.registry")
 
@@ -19,51 +30,113 @@ log = logging.getLogger("rasd.registry")
 class Follower:
     """Keeps a pool at a registry's current version.
 
-    A version that does not load is refused once, with a log line and a count; it is tried again
-    when the pointer names another one in between, or when its manifest is written anew.
+    A version that does not load is refused, counted, and logged once for each reason. It is tried
+    again after a while, and at once when the pointer names another one or its manifest changes.
+    Whatever goes wrong, following continues.
     """
 
-    def __init__(self, registry: Path, pool: Pool, metrics: Metrics) -> None:
-        """Take the pool, which serves what `current_folder` returned at the start."""
+    def __init__(
+        self, registry: Path, pool: Pool, metrics: Metrics, *, load_seconds: float
+    ) -> None:
+        """Take the pool, and the seconds in which a version must be read."""
         self._registry = registry
         self._pool = pool
         self._metrics = metrics
-        self._seen = self._look()
+        self._load_seconds = load_seconds
+        self._due = float("inf")  # until it runs, nothing is due
+        self._seen: object = None
+        self._retry_at = 0.0
+        self._retry_after = FIRST_RETRY
+        self._logged = ""
+        self._reading: Thread | None = None
+        metrics.following.set_function(lambda: float(self.alive))
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has looked at the registry of late, or is loading a version in time."""
+        return time.monotonic() < self._due
 
     async def run(self) -> None:
         """Follow until cancelled."""
+        self._due = time.monotonic() + INTERVAL + GRACE
         while True:
             await asyncio.sleep(INTERVAL)
-            seen = self._look()
-            if seen != self._seen:
-                self._seen = seen
-                await self._take()
+            if self._reading and self._reading.is_alive():
+                continue  # the disk does not answer: `alive` will say so
+            self._due = time.monotonic() + INTERVAL + GRACE
+            try:
+                await self._follow()
+            except Exception as error:
+                self._refuse(error)
+
+    async def _follow(self) -> None:
+        """Look at the registry, and take what is new there, or what may be mended by now."""
+        seen = await self._read(self._look)
+        if seen == self._seen and time.monotonic() < self._retry_at:
+            return
+        if seen != self._seen:
+            self._seen, self._retry_after = seen, FIRST_RETRY
+        # Reading a version and then loading it may each take their time.
+        self._due += 2 * self._load_seconds
+        await self._take()
+        self._logged = ""
+        self._retry_at = float("inf")
 
     def _look(self) -> object:
         """Return what differs whenever there is something new to load."""
         try:
             folder = current_folder(self._registry)
             state = (folder / MANIFEST).stat()
-        except InputError as error:
+        except (InputError, OSError) as error:
             return str(error)
-        except OSError:
-            return folder, None
         return folder, state.st_mtime_ns, state.st_ino
 
     async def _take(self) -> None:
+        """Load the current version and put it in the place of the one that serves."""
+        serving = self._pool.current.bundle
+        bundle = await self._read(lambda: Bundle.load(current_folder(self._registry)))
+        if (bundle.folder, bundle.manifest) == (serving.folder, serving.manifest):
+            return
         old = self._pool.model
+        await self._pool.swap(bundle)
+        self._metrics.swaps.labels("done").inc()
+        log.info("new version serves", extra={"model": self._pool.model, "replaced": old})
+
+    async def _read(self, read: Callable[[], T]) -> T:
+        """Return what `read` does, in a thread that nobody waits for after the deadline.
+
+        A thread of asyncio's own would be waited for at exit, and a disk that does not answer
+        would keep the service from ending.
+        """
+        outcome: Future[T] = Future()
+        outcome.set_running_or_notify_cancel()  # from now on it is never cancelled
+
+        def work() -> None:
+            try:
+                outcome.set_result(read())
+            except Exception as error:
+                outcome.set_exception(error)
+
+        self._reading = Thread(target=work, name="registry", daemon=True)
+        self._reading.start()
         try:
-            folder = current_folder(self._registry)
-            bundle = await asyncio.to_thread(Bundle.load, folder)
-            if bundle.manifest.model == old:
-                return
-            await self._pool.swap(bundle)
-        except InputError as error:
-            self._metrics.swaps.labels("refused").inc()
+            async with asyncio.timeout(self._load_seconds):
+                return await asyncio.wrap_future(outcome)
+        except TimeoutError:
+            raise InputError(
+                f"{self._registry}: not read in {self._load_seconds:g} seconds",
+                "Mend its disk, or raise limits.load_seconds.",
+            ) from None
+
+    def _refuse(self, error: Exception) -> None:
+        """Count a failure, log it if it is not the one of the last time, and try again later."""
+        self._metrics.swaps.labels("refused").inc()
+        reason = error.problem if isinstance(error, InputError) else repr(error)
+        if reason != self._logged:
+            self._logged = reason
             log.error(
                 "new version refused, the old one goes on serving",
-                extra={"reason": error.problem, "model": old},
+                extra={"reason": reason, "model": self._pool.model},
             )
-        else:
-            self._metrics.swaps.labels("done").inc()
-            log.info("new version serves", extra={"model": self._pool.model, "replaced": old})
+        self._retry_at = time.monotonic() + self._retry_after
+        self._retry_after = min(LAST_RETRY, 2 * self._retry_after)

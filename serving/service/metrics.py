@@ -83,6 +83,11 @@ class Metrics:
         )
         for outcome in ("done", "refused"):
             self.swaps.labels(outcome)
+        self.following = Gauge(
+            "rasd_following",
+            "1 while the registry is looked at; 0 when it no longer is, or none is followed",
+            registry=registry,
+        )
 
     def count(self, statistics: Statistics, queue_seconds: float) -> None:
         """Count one scored request."""

@@ -47,9 +47,21 @@ class Generation:
 class Pool:
     """The workers of the current bundle, and the queue in front of them."""
 
-    def __init__(self, bundle: Bundle, *, workers: int, threads: int, max_sentences: int) -> None:
-        """Start the processes, each with `threads` threads; `start` listens to them."""
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        workers: int,
+        threads: int,
+        max_sentences: int,
+        load_seconds: float,
+    ) -> None:
+        """Start the processes, each with `threads` threads; `start` listens to them.
+
+        A bundle that is not loaded and tried in `load_seconds` is refused.
+        """
         self._size = workers
+        self._load_seconds = load_seconds
         self._threads = threads
         self._max_sentences = max_sentences
         self._queue: deque[Job] = deque()
@@ -99,6 +111,8 @@ class Pool:
         try:
             await self._loaded(coming)
         except BaseException:
+            for worker in coming.workers:  # they have no requests, and may be in an endless graph
+                worker.process.kill()
             await self._dismiss(coming)
             raise
         leaving, self.current = self.current, coming
@@ -157,7 +171,16 @@ class Pool:
     async def _loaded(self, generation: Generation) -> None:
         # Shielded: a caller that stops waiting does not stop the worker.
         loaded = [asyncio.shield(worker.loaded) for worker in generation.workers]
-        for outcome in await asyncio.gather(*loaded):
+        try:
+            async with asyncio.timeout(self._load_seconds):
+                outcomes = await asyncio.gather(*loaded)
+        except TimeoutError:
+            raise InputError(
+                f"{generation.bundle.folder}: not loaded and tried in {self._load_seconds:g} "
+                "seconds",
+                "Give it more time with limits.load_seconds, or make the bundle again.",
+            ) from None
+        for outcome in outcomes:
             if isinstance(outcome, Failed):
                 problem, _, remedy = outcome.reason.partition("\n")
                 raise InputError(problem, remedy or "See the log for details.")

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from serving.bundle import Manifest
 from serving.service.bodies import json_body, request_schema
 from serving.service.config import LimitsConfig
+from serving.service.follower import Follower
 from serving.service.http_problems import ProblemError, late, problems
 from serving.service.messages import Answer, Refused, Work
 from serving.service.metrics import Metrics
@@ -122,23 +123,29 @@ def scoring_router(pool: Pool, metrics: Metrics, limits: LimitsConfig) -> APIRou
     return router
 
 
-def status_router(pool: Pool, metrics: Metrics, limits: LimitsConfig) -> APIRouter:
+def status_router(
+    pool: Pool, metrics: Metrics, limits: LimitsConfig, *, follower: Follower | None
+) -> APIRouter:
     """Return the routes about the service itself."""
     router = APIRouter(tags=["service"])
 
-    @router.get("/livez", summary="Is the process alive?")
+    @router.get("/livez", summary="Is the process alive?", response_model_exclude_unset=True)
     async def livez() -> Health:
         """Answer 200 while the process runs; restart the service if this fails."""
         return Health(ok=True, model=pool.model or None)
 
     @router.get(
-        "/readyz", summary="Is the service ready for requests?", responses={503: {"model": Health}}
+        "/readyz",
+        summary="Is the service ready for requests?",
+        responses={503: {"model": Health}},
+        response_model_exclude_unset=True,
     )
     async def readyz(response: Response) -> Health:
         """Answer 503 until every worker has loaded its model, and when one has died."""
         if not pool.ready:
             response.status_code = 503
-        return Health(ok=pool.ready, model=pool.model or None)
+        health = Health(ok=pool.ready, model=pool.model or None)
+        return health.model_copy(update={"following": follower.alive}) if follower else health
 
     @router.get("/v1/model", summary="The model being served", responses=problems(401))
     async def model() -> ModelAnswer:

@@ -153,10 +153,14 @@ class ModelAnswer(BaseModel):
 
 
 class Health(BaseModel):
-    """The answer to a probe."""
+    """The answer to a probe.
+
+    `following` is there when a registry is followed: false when it is no longer looked at.
+    """
 
     ok: bool
     model: str | None = None
+    following: bool | None = None
 
 
 class FieldProblem(BaseModel):

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -28,10 +28,11 @@ class RunningService:
         *arguments: object,
         environment: Mapping[str, str] | None = None,
         config: str | None = None,
+        prefix: Sequence[str] = (),
     ) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        command = [RASD, "serve", "--port", "0", *map(str, arguments)]
+        command = [*prefix, RASD, "serve", "--port", "0", *map(str, arguments)]
         if config is not None:
             (folder / "serve.yaml").write_text(config, encoding="utf-8")
             command += ["--config", "serve.yaml"]

@@ -158,3 +158,53 @@ def test_a_large_difference_is_refused_on_any_machine(copy):
 def test_bits_are_never_compared_where_the_processor_is_unknown():
     nowhere = Arithmetic(cpu_flags=(), onnxruntime="1", numpy="1")
     assert not nowhere.same_as(nowhere)
+
+
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        ({"version": "1\r\nSet-Cookie: a=b"}, "version"),
+        ({"version": "١٢"}, "version"),
+        ({"version": ""}, "version"),
+        ({"name": "a" * 101}, "name"),
+        ({"temperature": 1e-300}, "temperature"),
+        ({"temperature": 1e300}, "temperature"),
+        ({"power": 0.0}, "power"),
+        ({"max_length": 10**9}, "max_length"),
+        ({"threshold": float("nan")}, "threshold"),
+        ({"metrics": {"macro_f1": float("inf")}}, "metrics"),
+        ({"golden_predictions": []}, "golden"),
+        ({"golden_predictions": [{"text": "نفت", "probabilities": [2.0] * 5}]}, "probabilities"),
+    ],
+)
+def test_a_value_out_of_its_range_is_refused_and_named(copy, values, word):
+    change_manifest(copy, **values)
+    assert word in refused(copy).problem
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["/etc/passwd", "../../etc/passwd", "a/../../b", "..", ".git/config", "a\\b", "a\nb", ""],
+)
+def test_a_file_name_that_leaves_the_folder_is_refused(copy, name):
+    files = Bundle.load(copy).manifest.files
+    change_manifest(copy, files=files | {name: "0" * 64})
+    problem = refused(copy).problem
+    assert "files" in problem
+    assert problem.isprintable()
+
+
+def test_a_link_out_of_the_bundle_is_refused_without_a_word_about_what_it_leads_to(copy, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("secret", encoding="utf-8")
+    (copy / "README.md").unlink()
+    (copy / "README.md").symlink_to(secret)
+    problem = refused(copy).problem
+    assert "leads out" in problem
+    assert "sha256" not in problem
+
+
+def test_a_link_within_the_bundle_is_followed(copy):
+    (copy / "README.md").rename(copy / "card")
+    (copy / "README.md").symlink_to("card")
+    Classifier.load(copy)

@@ -9,7 +9,15 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from serving.bundle import Manifest, NormalizerStamp, sha256, write_manifest
+from serving.bundle import (
+    Bundle,
+    GoldenPrediction,
+    Manifest,
+    NormalizerStamp,
+    sha256,
+    write_manifest,
+)
+from serving.classifier import Classifier
 from serving.labels import Label, LabelScheme
 from serving.text.normalize import NORMALIZERS
 
@@ -56,23 +64,24 @@ def make_bundle(tmp_path_factory):
         onnx.save(_sum_of_rows(table), folder / "model.onnx")
 
         light = NORMALIZERS["light"]
-        write_manifest(
-            folder,
-            Manifest(
-                name=name,
-                version="1",
-                scheme=scheme,
-                normalizer=NormalizerStamp(name=light.name, version=light.version, golden=()),
-                max_length=8,
-                temperature=temperature,
-                power=power,
-                threshold=THRESHOLD,
-                golden_predictions=(),
-                metrics={},
-                provenance=None,
-                files={path.name: sha256(path) for path in folder.iterdir()},
-            ),
+        manifest = Manifest(
+            name=name,
+            version="1",
+            scheme=scheme,
+            normalizer=NormalizerStamp(name=light.name, version=light.version, golden=()),
+            max_length=8,
+            temperature=temperature,
+            power=power,
+            threshold=THRESHOLD,
+            golden_predictions=(),
+            metrics={},
+            provenance=None,
+            files={path.name: sha256(path) for path in folder.iterdir()},
         )
+        write_manifest(folder, manifest)
+        (answer,) = Classifier(Bundle.load(folder), threads=1).classify(["golden"])
+        golden = GoldenPrediction(text="golden", probabilities=tuple(answer.probabilities.values()))
+        write_manifest(folder, manifest.model_copy(update={"golden_predictions": (golden,)}))
         return folder
 
     return make
@@ -95,7 +104,7 @@ def unigram_encoder(authored, tmp_path_factory) -> Path:
     pieces = Tokenizer(models.Unigram())
     pieces.pre_tokenizer = pre_tokenizers.Metaspace()
     pieces.train_from_iterator(
-        (row["text"] for row in authored),
+        (row["text"] for row in authored[::2]),
         trainers.UnigramTrainer(vocab_size=1500, special_tokens=special, unk_token="<unk>"),
     )
     vocab = [tuple(entry) for entry in json.loads(pieces.to_str())["model"]["vocab"]]

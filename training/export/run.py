@@ -14,6 +14,7 @@ import numpy as np
 from serving.atomic import atomic_folder, check_place
 from serving.bundle import (
     MANIFEST,
+    Bundle,
     GoldenPrediction,
     Manifest,
     NormalizerStamp,
@@ -220,7 +221,7 @@ def _describe(folder: Path, checkpoint: Checkpoint, measured: _Measured) -> None
     digests = {path.name: sha256(path) for path in sorted(folder.iterdir())}
     manifest = manifest.model_copy(update={"files": digests})
     write_manifest(folder, manifest)
-    answers = Classifier.load(folder).classify(GOLDEN_SENTENCES)
+    answers = Classifier(Bundle.load(folder)).classify(GOLDEN_SENTENCES)
     golden = tuple(
         GoldenPrediction(text=text, probabilities=tuple(answer.probabilities.values()))
         for text, answer in zip(GOLDEN_SENTENCES, answers, strict=True)

@@ -223,7 +223,7 @@ def _check_fields(path: Path, row: Row, names: LabelNames) -> LabelledSentence |
     labels = {name: getattr(fields, name) for name in ("label", "second")}
     found = {name: names.find(label) for name, label in labels.items() if label is not None}
     if unknown := [name for name, label in found.items() if label is None]:
-        return [_label_problem(row, name, labels[name], names.scheme) for name in unknown]
+        return [label_problem(row, labels[name], names.scheme, name) for name in unknown]
     columns = {
         name: value
         for name, value in given.items()
@@ -236,7 +236,8 @@ def _check_fields(path: Path, row: Row, names: LabelNames) -> LabelledSentence |
     )
 
 
-def _label_problem(row: Row, field: str, label: str, scheme: LabelScheme) -> Problem:
+def label_problem(row: Row, label: str, scheme: LabelScheme, field: str = "label") -> Problem:
+    """Return what is wrong with a label that the scheme does not have."""
     if not label.strip():
         what, near = f"{field!r} is empty", ""
     else:

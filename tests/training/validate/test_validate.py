@@ -56,7 +56,7 @@ def bundle(tmp_path: Path) -> Path:
     folder = tmp_path / "bundle"
     folder.mkdir()
     for name in REQUIRED_FILES:
-        (folder / name).write_text(f"stands for {name}", encoding="utf-8")
+        (folder / name).touch()
     light = NORMALIZERS["light"]
     golden = tuple((text, light.apply(text)) for text in GOLDEN_INPUTS)
     manifest = Manifest(
