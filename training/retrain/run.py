@@ -21,7 +21,7 @@ from serving.trial import try_bundle
 from training.config import OptimisationConfig, TrainConfig
 from training.evaluate.behaviour import read_behaviour
 from training.labelled.fields import FieldNames
-from training.labelled.reading import DEFAULT_NAMES, read_labelled
+from training.labelled.reading import DEFAULT_NAMES, fingerprint, read_labelled
 from training.model.checkpoint import SETTINGS, load_checkpoint
 from training.model.from_bundle import restore_checkpoint
 from training.retrain.compare import Result, compare_models
@@ -65,6 +65,9 @@ def retrain(config: RetrainConfig, request: Request, *, command: Sequence[str]) 
         _say_counts(merged, champion, recipe)
         if request.dry_run:
             return False
+        if _learned_already(champion, merged):
+            sys.stdout.write(f"{champion.model} is kept: it was trained on just these sentences\n")
+            return False
         work = _Work(config, recipe, merged, champion)
         bundle = work.challenger(command)
         result = compare_models(champion, Classifier.load(bundle), merged, config)
@@ -82,6 +85,13 @@ def retrain(config: RetrainConfig, request: Request, *, command: Sequence[str]) 
         if result.promoted and request.registry:
             _promote(request.registry, folder.name, bundle, record=report, result=result)
     return result.promoted
+
+
+def _learned_already(champion: Classifier, merged: Merged) -> bool:
+    """Tell whether the champion comes from a retraining on the same sentences and labels."""
+    manifest = champion.bundle.manifest
+    known = manifest.provenance and manifest.provenance.data.train.fingerprint
+    return known == fingerprint(merged.train, NORMALIZERS[manifest.normalizer.name].apply)
 
 
 class _Work:

@@ -134,7 +134,7 @@ def train(
             command=command,
             source=source,
             started_from=start.settings.provenance.restored_from if start else None,
-            calibration_of=calibration_of and calibration_of.model,
+            calibration_of=calibration_of.model if calibration_of else None,
         ),
     )
     with atomic_folder(out / "checkpoint") as folder:
@@ -147,7 +147,7 @@ def train(
             sample=_sample(sides),
         )
     checkpoint = replace(saved, folder=out / "checkpoint")
-    calibration = calibration_of and Calibration.of(calibration_of)
+    calibration = Calibration.of(calibration_of) if calibration_of else None
     bundle = export_bundle(checkpoint, sides.dev, out / "bundle", calibration)
     shutil.rmtree(work)
     return bundle

@@ -111,6 +111,11 @@ def test_a_killed_retraining_continues_and_promotes_a_model_that_learned_the_cor
     assert (entry.action, entry.version) == ("promote", new)
     assert "passes the gate" in entry.reason
 
+    again = run(*arguments)
+    assert again.returncode == 3, again.stdout + again.stderr
+    assert "it was trained on just these sentences" in again.stdout
+    assert current_name(registry) == new
+
 
 def test_wrong_labels_are_refused_and_the_champion_stays(config, registry, tmp_path):
     draw = random.Random(4)
