@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from serving.arguments import add_model, positive
+from serving.arguments import add_model, positive, whole_number
 from serving.atomic import atomic_file
 from serving.errors import InputError, RasdError
 from serving.labelling import CHUNK, Task, label, tasks, whole
@@ -48,9 +48,11 @@ and a byte order mark does not count."""
 
 _OUTPUT = """\
 Without --format, the suffix of -o decides (.jsonl, .csv, or .txt for the table); standard output is
-a table on a terminal and JSON Lines otherwise. -o writes atomically: if the command fails, no
-partial file is left. A CSV file begins with the byte order mark that Excel needs to read Arabic
-(read it as utf-8-sig); CSV on standard output has none."""
+a table on a terminal and JSON Lines otherwise. A CSV file begins with the byte order mark that
+Excel needs to read Arabic (read it as utf-8-sig); CSV on standard output has none.
+
+With -o the output file appears when it is complete. Repeat an interrupted command to continue it.
+Bad records are set aside in OUT.rejected.jsonl; without -o the first one ends the command."""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -70,7 +72,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="OUT",
         help="output file, or a folder for parts, written as DIR/ (default: -, stdout)",
     )
-    parser.add_argument("--format", choices=("table", "jsonl", "csv"), help="see below")
+    parser.add_argument(
+        "--format", choices=("table", "jsonl", "csv"), help="output format (default: see below)"
+    )
     parser.add_argument(
         "--input-format",
         choices=("text", "jsonl", "json", "csv", "tsv"),
@@ -109,8 +113,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     archive.add_argument(
         "--cache",
-        type=int,
-        default=100_000,
+        type=whole_number,
         metavar="N",
         help="sentences to remember, so that exact repeats are scored once; 0 is none "
         "(default: 100000)",
@@ -118,7 +121,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     archive.add_argument(
         "--engine",
         choices=("local", "ray"),
-        default="local",
         help="where slices are labelled: this machine, or a Ray cluster (default: local)",
     )
     archive.add_argument(
@@ -147,11 +149,12 @@ def run(options: argparse.Namespace) -> int:
         return _run_archive(options, documents, output.resolve(), form, in_parts=in_parts)
     if in_parts:
         raise InputError(f"{output}: a table has no parts", "Add --format jsonl or csv.")
-    if options.max_rejected or options.strict or options.restart:
-        raise InputError(
-            "classify: --max-rejected, --strict and --restart need an output file",
-            "Add -o OUT.jsonl; without a file the first bad record stops the run.",
-        )
+    for name in ("max-rejected", "strict", "restart", "cache", "engine", "ray-address"):
+        if getattr(options, name.replace("-", "_")) not in (None, False):
+            raise InputError(
+                f"--{name} needs a .jsonl or .csv file to write to",
+                "Name one with -o. Elsewhere the first bad record ends the command.",
+            )
     return _run_stream(options, documents, output, form)
 
 
@@ -164,6 +167,7 @@ def _run_archive(
     in_parts: bool,
 ) -> int:
     """Label into parts that outlive a crash, and report what was done."""
+    from serving.archive.cache import CAPACITY
     from serving.archive.labeller import Job
     from serving.archive.limit import Limit
     from serving.archive.outputs import output_format
@@ -171,9 +175,10 @@ def _run_archive(
     from serving.classifier import Classifier
 
     classifier = Classifier.load(options.model, threads=options.threads)
+    cache = CAPACITY if options.cache is None else options.cache
     folder = output if in_parts else output.with_name(f"{output.name}.parts")
     run = Archive(
-        job=Job(documents.options, folder, output_format(form), options.cache, options.strict),
+        job=Job(documents.options, folder, output_format(form), cache, options.strict),
         sources=documents.sources,
         identity={
             "input": [_identity(source) for source in documents.sources],
@@ -185,6 +190,8 @@ def _run_archive(
         target=None if in_parts else output,
     )
     engine: Engine = here
+    if options.ray_address and options.engine != "ray":
+        raise InputError("--ray-address needs --engine ray", "Add --engine ray.")
     if options.engine == "ray":
         from serving.archive.ray_engine import on_ray
 
@@ -193,9 +200,10 @@ def _run_archive(
     if not total.sentences:
         sys.stderr.write("rasd: no text in the input, so nothing was labelled\n")
     if total.rejected:
+        problem, _ = total.rejection or ("", "")
         sys.stderr.write(
-            f"rasd: set aside {total.rejected:,} of {total.records:,} records: "
-            f"{rejected_file(output)}\n"
+            f"rasd: set aside {total.rejected:,} of {total.records:,} records; the first: "
+            f"{problem}\nrasd: {rejected_file(output)} has them all\n"
         )
     return 0
 

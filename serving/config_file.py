@@ -1,6 +1,7 @@
 """Configuration files: YAML with validation that reports every problem and its line."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
@@ -91,6 +92,23 @@ def _note_lines(path: Path, node: yaml.Node, group: Key, lines: dict[Key, int]) 
             )
         lines[key] = line
         _note_lines(path, value, key, lines)
+
+
+def resolve_paths(values: Any, keys: Iterable[Key], base: Path) -> None:
+    """Turn the paths and the lists of paths under `keys` into Path objects under `base`."""
+    for *groups, name in keys:
+        group = values
+        for part in groups:
+            group = group.get(part) if isinstance(group, dict) else None
+        if isinstance(group, dict) and name in group:
+            group[name] = under(base, group[name])
+
+
+def under(base: Path, value: Any) -> Any:
+    """Return a path, or a list of paths, relative to `base`; other values as they are."""
+    if isinstance(value, str):
+        return Path(os.path.normpath(base / Path(value).expanduser()))
+    return [under(base, item) for item in value] if isinstance(value, list) else value
 
 
 def _problem(

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from serving.errors import InputError
 from training.average import command as average
+from training.cascade import command as cascade
 from training.evaluate import command as evaluate
 from training.export import command as export
 from training.retrain import command as retrain
@@ -30,6 +31,7 @@ _VERBS: dict[str, _Verb] = {
     "evaluate": evaluate,
     "export": export,
     "average": average,
+    "cascade": cascade,
     "trim": trim,
     "validate": validate,
 }

@@ -1,6 +1,5 @@
 """The training configuration: a YAML file, validated before anything is loaded or written."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -8,7 +7,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationInfo, field_validator
 
-from serving.config_file import Key, Section, checked, read_yaml
+from serving.config_file import Key, Section, checked, read_yaml, resolve_paths, under
 from serving.errors import InputError
 
 _PATHS: tuple[Key, ...] = (
@@ -20,6 +19,9 @@ _PATHS: tuple[Key, ...] = (
     ("distill", "unlabelled"),
 )
 
+EXAMPLE = "configs/compact.yaml"
+# Keys of a service's configuration and of no training's.
+_SERVICE = {"host", "port", "limits", "security", "feedback"}
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 SHIPPED_ENCODER = Path(__file__).parent / "encoder"
@@ -187,10 +189,6 @@ class TrainConfig(Section):
         pattern=_NAME, description="a name of letters, digits, full stops and hyphens"
     )
 
-    def encoder_to_load(self) -> Path | str:
-        """Return the encoder's folder or hub id; raise InputError if the folder is missing."""
-        return encoder_to_load(self.encoder)
-
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     """Read a training configuration; each override is `key=value` with the value in YAML.
@@ -198,7 +196,12 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     A relative path in the file is relative to the file's folder, in an override to the current
     folder. Raises InputError with every problem and its line.
     """
-    values, lines = read_yaml(path, example="configs/compact.yaml")
+    values, lines = read_yaml(path, example=EXAMPLE)
+    if values.keys() & _SERVICE:
+        raise InputError(
+            f"{path} looks like a service's configuration",
+            f"`rasd train` needs one like {EXAMPLE}.",
+        )
     _resolve_paths(values, path.parent)
     values.setdefault("output", Path("runs") / path.stem)
     given: dict[Key, str] = {}
@@ -254,18 +257,7 @@ def _merged(values: Any, other: Any) -> Any:
 
 def _resolve_paths(values: dict[str, Any], base: Path) -> None:
     """Turn the paths in `values` into Path objects relative to `base`, in place."""
-    for *groups, name in _PATHS:
-        group: Any = values
-        for part in groups:
-            group = group.get(part) if isinstance(group, dict) else None
-        if isinstance(group, dict) and name in group:
-            group[name] = _under(base, group[name])
+    resolve_paths(values, _PATHS, base)
     encoder = values.get("encoder")
     if isinstance(encoder, str) and is_folder(encoder, base):
-        values["encoder"] = _under(base, encoder)
-
-
-def _under(base: Path, value: Any) -> Any:
-    if isinstance(value, str):
-        return Path(os.path.normpath(base / Path(value).expanduser()))
-    return [_under(base, item) for item in value] if isinstance(value, list) else value
+        values["encoder"] = under(base, encoder)

@@ -127,7 +127,8 @@ class _Documents:
             try:
                 with source.open() as file:
                     for item in read_documents(source, file, options):
-                        self.position = before + file.tell()
+                        if source.path:  # standard input has no position
+                            self.position = before + file.tell()
                         yield item
             except OSError as error:
                 yield unreadable(source, error)

@@ -1,5 +1,6 @@
-"""`rasd classify -o`: label every slice, keep what is finished, and join it at the end."""
+"""A run: label every slice, keep what is finished, and join it at the end."""
 
+import os
 import shutil
 import signal
 import sys
@@ -33,9 +34,16 @@ class Stopped(RasdError):  # noqa: N818 - it is no error of anyone
 
 
 class StopSignal:
-    """Set by the first SIGINT or SIGTERM; a second one ends the process at once."""
+    """Set by the first SIGINT or SIGTERM; a second one ends the process at once.
 
-    number: int | None = None
+    What standard input gave cannot be read again, so such a run (`lost` is its folder) ends with
+    the first signal and leaves nothing.
+    """
+
+    def __init__(self, lost: Path | None = None) -> None:
+        """Note no signal yet."""
+        self.number: int | None = None
+        self._lost = lost
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -49,6 +57,9 @@ class StopSignal:
                 signal.signal(number, handler)
 
     def _note(self, number: int, _: FrameType | None) -> None:
+        if self._lost:
+            shutil.rmtree(self._lost, ignore_errors=True)
+            os._exit(128 + number)  # a thread may be waiting for input that never comes
         self.number = number
         signal.signal(number, signal.SIG_DFL)
         sys.stderr.write("rasd: finishing the part in hand; once more ends at once\n")
@@ -82,7 +93,7 @@ class Archive:
         """
         parts = Parts(self.job.folder, self.job.output.suffix)
         with parts.locked():
-            if self.restart or any(source.path is None for source in self.sources):
+            if self.restart or not self._readable_again:
                 parts.clear()
             if parts.claim(self.identity):
                 sys.stderr.write(f"rasd: continuing the run in {self.job.folder}\n")
@@ -91,7 +102,7 @@ class Archive:
                 total = parts.total()
                 self.limit.check(total, ended=True)
             except InputError:
-                if not parts.total().sentences:
+                if not self._readable_again or not parts.total().sentences:
                     shutil.rmtree(self.job.folder)  # there is nothing to continue
                 raise
             _collect_rejected(parts, rejected_file(self.target or self.job.folder))
@@ -101,14 +112,18 @@ class Archive:
                 shutil.rmtree(self.job.folder)
         return total
 
+    @property
+    def _readable_again(self) -> bool:
+        return all(source.path for source in self.sources)
+
     def _label(
         self, classifier: Classifier, engine: Engine, parts: Parts, *, progress_visible: bool
     ) -> None:
         read = self.job.read
         slices = plan(self.sources, lines=read.unit == "sentence", text_field=read.text_field)
-        known = all(source.path for source in self.sources)
-        size = sum(source.size for sources in slices for source in sources) if known else None
-        total, stop = parts.total(), StopSignal()
+        again = self._readable_again
+        size = sum(source.size for sources in slices for source in sources) if again else None
+        total, stop = parts.total(), StopSignal(None if again else self.job.folder)
         with (
             stop.watched(),
             SentenceProgress(size, visible=progress_visible) as progress,

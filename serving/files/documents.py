@@ -51,7 +51,7 @@ class DocumentStream:
         """How many bytes there are to read, as they are on disk; None with standard input."""
         if any(source.path is None for source in self.sources):
             return None
-        return sum(source.path.stat().st_size for source in self.sources if source.path)
+        return sum(source.size for source in self.sources)
 
     @property
     def position(self) -> int:

@@ -41,7 +41,9 @@ def read_rows(
 def unreadable(source: Source, error: OSError) -> Problem:
     """Return the problem of a file that cannot be opened or read."""
     what = f"cannot be read ({error.strerror})"
-    return Problem(str(source), what, "Check the file and its disk.", whole_file=True)
+    missing = isinstance(error, FileNotFoundError)
+    remedy = "Check its name." if missing else "Check the file and its disk."
+    return Problem(str(source), what, remedy, whole_file=True)
 
 
 def damage(source: Source) -> Problem:

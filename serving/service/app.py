@@ -25,7 +25,7 @@ from serving.service.header_timeout import guarded_protocol
 from serving.service.http_problems import ProblemError, problem_response
 from serving.service.keys import Keyring, RateLimit
 from serving.service.litserve_api import LabelServer
-from serving.service.metrics import Metrics, State
+from serving.service.metrics import Metrics
 from serving.service.middleware import Gate, Intake, Observe
 from serving.service.pool import Pool
 from serving.service.routes import SCORING, scoring_router, status_router
@@ -62,7 +62,7 @@ class Service:
         self.pool = pool
         self.store = store
         self.metrics = Metrics()
-        self.metrics.watch(self._state)
+        self.metrics.watch(pool)
         self.follower = None
         if config.registry:
             self.follower = Follower(
@@ -165,16 +165,6 @@ class Service:
         self._when_ready()
         if self.follower:
             await self.follower.run()
-
-    def _state(self) -> State:
-        pool = self.pool
-        return State(
-            model=pool.model,
-            ready=pool.ready,
-            waiting=pool.waiting,
-            restarts=pool.restarts,
-            workers=pool.processes,
-        )
 
 
 def _add_page(app: FastAPI) -> None:

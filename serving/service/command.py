@@ -46,8 +46,15 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="DIR",
         help="serve the current version of a registry, and switch when it changes",
     )
-    parser.add_argument("--workers", type=positive, metavar="N", help="worker processes")
-    parser.add_argument("--threads", type=positive, metavar="N", help="threads per worker")
+    parser.add_argument(
+        "--workers", type=positive, metavar="N", help="worker processes (default: to fit the cores)"
+    )
+    parser.add_argument(
+        "--threads",
+        type=positive,
+        metavar="N",
+        help="threads per worker (default: to fit the cores)",
+    )
     parser.add_argument(
         "--insecure", action="store_true", help="listen beyond this machine without API keys"
     )

@@ -7,13 +7,14 @@ from typing import Any
 from pydantic import Field
 
 from serving.bundle import find_model
-from serving.config_file import Key, Section, checked, read_yaml
+from serving.config_file import Key, Section, checked, read_yaml, resolve_paths
 from serving.errors import InputError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 EXAMPLE = "configs/serve.yaml"
 # Keys of training configurations and of no service's.
 _TRAINING = {"encoder", "labels", "data"}
+_PATHS: tuple[Key, ...] = (("model",), ("registry",), ("security", "keys_file"))
 
 
 class LimitsConfig(Section):
@@ -105,7 +106,11 @@ def load_config(path: Path | None, options: Mapping[str, Any]) -> ServeConfig:
                 f"{path} looks like a training configuration",
                 f"`rasd serve` needs one like {EXAMPLE}.",
             )
-        _resolve_paths(values, path.parent)
+        named = values.get("model")
+        resolve_paths(values, _PATHS, path.parent)
+        if isinstance(named, str) and not values["model"].exists():
+            included = find_model(Path(named))
+            values["model"] = included if included.exists() else values["model"]
     given: dict[Key, str] = {}
     for name, value in options.items():
         if value is None or value is False:
@@ -123,17 +128,3 @@ def load_config(path: Path | None, options: Mapping[str, Any]) -> ServeConfig:
     if options.get("registry") and not options.get("model"):
         values["model"] = None
     return checked(ServeConfig, values, path=path or Path("rasd serve"), lines=lines, given=given)
-
-
-def _resolve_paths(values: dict[str, Any], base: Path) -> None:
-    for group, name in (
-        (values, "model"),
-        (values, "registry"),
-        (values.get("security"), "keys_file"),
-    ):
-        if isinstance(group, dict) and isinstance(group.get(name), str):
-            path = base / Path(group[name]).expanduser()
-            if name == "model" and not path.exists():
-                shipped = find_model(Path(group[name]))
-                path = shipped if shipped.exists() else path
-            group[name] = path

@@ -113,7 +113,7 @@ class LabelAPI(LitAPI):  # type: ignore[misc]
         except Exception as error:
             self.loaded = Failed(str(error) if isinstance(error, InputError) else repr(error))
             return
-        self._classifier.onnx.on_batch = self._batches.append
+        self._classifier.watch_batches(self._batches.append)
         self.loaded = Ready(self._classifier.model)
 
     def predict(self, works: list[Work]) -> list[Answer]:

@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -163,16 +162,9 @@ def _read_every(
 ) -> tuple[list[LabelledSentence], list[str]]:
     """Read every sentence, with warnings about repeated and contradictory ones.
 
-    Training drops repeated texts, but a measurement counts every sentence of the file. So every
-    occurrence gets a key of its own.
+    Training drops repeated texts, but a measurement counts every sentence of the file.
     """
-    occurrence = count()
-    data = read_labelled(
-        paths,
-        scheme,
-        lambda text: (key := normalize(text)) and f"{key} {next(occurrence)}",
-        names=fields,
-    )
+    data = read_labelled(paths, scheme, normalize, "keep", fields)
     labels = defaultdict(list)
     for sentence in data.sentences:
         labels[normalize(sentence.text)].append(sentence.label)

@@ -15,7 +15,6 @@ from serving.atomic import atomic_folder, check_place
 from serving.bundle import (
     MANIFEST,
     Bundle,
-    GoldenPrediction,
     Manifest,
     NormalizerStamp,
     sha256,
@@ -25,13 +24,13 @@ from serving.classifier import Classifier, softmax
 from serving.errors import RasdError
 from serving.machine import Arithmetic
 from serving.onnx_model import OnnxModel, load_tokenizer, tokenize
-from serving.records import Prediction
 from serving.text.normalize import GOLDEN_INPUTS, NORMALIZERS
 from training.arrays import Float32Array, IntArray
 from training.evaluate.bootstrap import bootstrap
 from training.evaluate.calibration import fit_calibration, fit_threshold
 from training.evaluate.metrics import classification_metrics, coverage_accuracy
 from training.export.card import render_card
+from training.export.golden import golden_predictions
 from training.export.int8 import quantize_int8
 from training.export.onnx_graph import check_parity, export_onnx
 from training.labelled.reading import LabelledSentence, read_labelled
@@ -39,15 +38,6 @@ from training.model.checkpoint import HELD_OUT, SETTINGS, Checkpoint, load_check
 
 # Sentences on which torch and ONNX are compared: enough for all lengths.
 _PARITY_SENTENCES = 64
-
-# One sentence per label, written for this file; a bundle records its predictions for them.
-GOLDEN_SENTENCES = (
-    "قُتل سبعة جنود في انفجار عبوة ناسفة استهدفت دوريتهم قرب المعبر الشرقي فجر اليوم.",
-    "تبنت الجماعة في بيان مصور الهجوم الصاروخي على القاعدة البحرية.",
-    "نفت وزارة الدفاع صحة الأنباء عن سقوط طائرة تابعة لها في الصحراء.",
-    "دان الأمين العام للمنظمة التفجير ودعا إلى محاسبة المسؤولين عنه.",
-    "افتتح الوزير معرض الكتاب السنوي بحضور ناشرين من عشرين بلدا.",
-)
 
 # Copied from a checkpoint into its bundle where they exist.
 _COMPANIONS = ("config.json", "tokenizer.json", "special_tokens_map.json")
@@ -159,7 +149,7 @@ def _measure(
     probabilities = softmax(int8, calibration.temperature, calibration.power)
     before = classification_metrics(labels, softmax(int8, 1.0), names)
     full = classification_metrics(labels, softmax(fp32, 1.0), names)
-    metrics = classification_metrics(labels, probabilities, names).to_json() | {
+    metrics = asdict(classification_metrics(labels, probabilities, names)) | {
         "coverage": [
             {"coverage": point.coverage, "accuracy": point.accuracy}
             for point in coverage_accuracy(labels, probabilities)
@@ -221,10 +211,5 @@ def _describe(folder: Path, checkpoint: Checkpoint, measured: _Measured) -> None
     digests = {path.name: sha256(path) for path in sorted(folder.iterdir())}
     manifest = manifest.model_copy(update={"files": digests})
     write_manifest(folder, manifest)
-    answers = Classifier(Bundle.load(folder)).classify(GOLDEN_SENTENCES)
-    golden = tuple(
-        GoldenPrediction(text=text, probabilities=tuple(answer.probabilities.values()))
-        for text, answer in zip(GOLDEN_SENTENCES, answers, strict=True)
-        if isinstance(answer, Prediction)
-    )
+    golden = golden_predictions(Classifier(Bundle.load(folder)))
     write_manifest(folder, manifest.model_copy(update={"golden_predictions": golden}))

@@ -27,7 +27,7 @@ from training.labelled.label_studio import LabelStudio
 _LONGEST_COLUMN = 60  # characters; what is longer is a text, not a kind of sentence
 
 Normalize = Callable[[str], str]
-Conflicts = Literal["stop", "drop", "first", "newest", "majority"]
+Conflicts = Literal["stop", "drop", "first", "newest", "majority", "keep"]
 DEFAULT_NAMES = FieldNames()
 
 
@@ -101,9 +101,10 @@ def read_labelled(
 
     Texts are the same if `normalize` makes the same of them, since that is what the model sees.
     `conflicts` says what to do with a text that has two labels: `stop` raises InputError, `drop`
-    leaves all its sentences out, `first` keeps the first, `newest` that of the
-    latest `date` (all must have one), `majority` keeps the label that most of
-    them have and leaves ties out. Raises InputError with the problems of all the files.
+    leaves all its sentences out, `first` keeps the first, `newest` that of the latest `date` (all
+    must have one), `majority` keeps the label that most of them have and leaves ties out. `keep`
+    keeps every sentence, also those that repeat another. Raises InputError with the problems of
+    all the files.
     """
     problems: list[Problem] = []
     by_text: dict[str, list[LabelledSentence]] = defaultdict(list)
@@ -267,6 +268,8 @@ def _settle(
     group: list[LabelledSentence], conflicts: Conflicts
 ) -> tuple[list[LabelledSentence], list[Problem]]:
     """Return the sentence to keep of those with the same text, if any, and what to report."""
+    if conflicts == "keep":
+        return group, []
     first = group[0]
     other = next((sentence for sentence in group if sentence.label != first.label), None)
     if other is None:

@@ -22,7 +22,13 @@ from serving.onnx_model import TokenIds, load_tokenizer, tokenize
 from serving.provenance import Data, Distilled, Provenance, Side
 from serving.text.normalize import NORMALIZERS
 from training.arrays import Float32Array
-from training.config import FIXED_SEED, SHIPPED_ENCODER, SHIPPED_ENCODER_ID, TrainConfig
+from training.config import (
+    FIXED_SEED,
+    SHIPPED_ENCODER,
+    SHIPPED_ENCODER_ID,
+    TrainConfig,
+    encoder_to_load,
+)
 from training.environment import environment
 from training.export.run import Calibration, export_bundle
 from training.labelled.reading import LabelledSentence, Normalize, fingerprint
@@ -76,7 +82,7 @@ def train(
     if process.is_main_process:
         for warning in sides.warnings:
             sys.stderr.write(f"warning: {warning}\n")
-    source = find_source(config.encoder_to_load(), config.encoder_revision)
+    source = find_source(encoder_to_load(config.encoder), config.encoder_revision)
     encoder = load_encoder(source, dropout=config.model.encoder_dropout)
     if config.distill.layers:
         keep_layers(encoder, config.distill.layers)

@@ -10,7 +10,7 @@ from serving.bundle import Bundle, shipped_model
 from serving.errors import SHOWN, InputError
 from serving.labels import LabelScheme
 from serving.text.normalize import NORMALIZERS
-from training.config import load_config
+from training.config import encoder_to_load, load_config
 from training.labelled.fields import FieldNames
 from training.labelled.reading import DEFAULT_NAMES, read_labelled
 from training.labelled.splits import read_sides
@@ -66,7 +66,7 @@ def _check_yaml(path: Path) -> tuple[str, list[str]]:
         names = LabelScheme.read(path).names
         return f"{len(names)} labels: {', '.join(names)}", []
     config = load_config(path)
-    encoder = config.encoder_to_load()
+    encoder = encoder_to_load(config.encoder)
     scheme = LabelScheme.read(config.labels)
     sides = read_sides(config, scheme, NORMALIZERS[config.normalizer].apply)
     what = f"trains {encoder} on {len(sides.train):,} sentences, {len(sides.dev):,} held out"

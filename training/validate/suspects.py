@@ -1,4 +1,4 @@
-"""`rasd validate --deep`: labels that are probably wrong, and near-identical sentences."""
+"""`rasd validate --deep FILE`: labels that are probably wrong, and near-identical sentences."""
 
 import csv
 import io
@@ -6,7 +6,6 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
@@ -70,13 +69,8 @@ def validate_deep(
     Raises InputError if the files have problems or too few sentences.
     """
     normalize = NORMALIZERS["light"].apply
-    occurrence = count()  # repeated texts are findings here, so none is dropped
-    data = read_labelled(
-        paths,
-        scheme,
-        lambda text: (key := normalize(text)) and f"{key} {next(occurrence)}",
-        names=fields,
-    )
+    # Repeated texts are findings here, so none is dropped.
+    data = read_labelled(paths, scheme, normalize, "keep", fields)
     sentences = data.sentences
     names = [name for name in scheme.names if data.counts[name]]
     files = ", ".join(map(str, paths))
