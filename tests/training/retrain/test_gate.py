@@ -27,7 +27,9 @@ GATE = GateConfig(
 TRUE = np.repeat([0, 1, 2], 100)
 
 
-def tried(predicted, *, new=30, confidence=None, golden=("claim",), passed=9, seconds=0.01) -> Tried:
+def tried(
+    predicted, *, new=30, confidence=None, golden=("claim",), passed=9, seconds=0.01
+) -> Tried:
     """A model with these answers to TRUE, the first `new` of which are new sentences.
 
     Its confidence is its accuracy, so that it is well calibrated, unless one is given.

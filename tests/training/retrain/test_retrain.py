@@ -14,6 +14,7 @@ import yaml
 pytest.importorskip("torch")
 
 from serving.bundle import Bundle, shipped_model
+from serving.registry.lock import locked  # noqa: E402
 from serving.registry.pointer import current_name
 from serving.registry.store import Registry
 from serving.trial import try_bundle
@@ -141,6 +142,13 @@ def test_a_dry_run_counts_and_trains_nothing(config, registry):
     assert done.returncode == 0, done.stderr
     assert "240 new sentences: 180 to learn from, 60 in the test" in done.stderr
     assert set((config.parent / "out").glob("*")) == before
+
+
+def test_two_retrainings_do_not_share_a_folder(config, registry):
+    with locked(config.parent / "out"):
+        busy = run(*command(config, registry, DENIALS), "--dry-run")
+    assert busy.returncode == 1
+    assert "another `rasd retrain` is at work here" in busy.stderr
 
 
 def test_no_labels_at_all_are_refused_in_two_lines(config):
