@@ -9,6 +9,7 @@ from training.average import command as average
 from training.cascade import command as cascade
 from training.evaluate import command as evaluate
 from training.export import command as export
+from training.retrain import command as retrain
 from training.train import command as train
 from training.trim import command as trim
 from training.validate import command as validate
@@ -26,6 +27,7 @@ class _Verb(Protocol):
 
 _VERBS: dict[str, _Verb] = {
     "train": train,
+    "retrain": retrain,
     "evaluate": evaluate,
     "export": export,
     "average": average,

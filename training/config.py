@@ -49,8 +49,8 @@ class DataConfig(Section):
     dev_fraction: float = Field(
         default=0.1, gt=0, le=0.5, description="a share of the sentences, above 0 and up to 0.5"
     )
-    conflicts: Literal["stop", "drop", "first", "majority"] = Field(
-        default="stop", description="stop, drop, first or majority"
+    conflicts: Literal["stop", "drop", "first", "newest", "majority"] = Field(
+        default="stop", description="stop, drop, first, newest or majority"
     )
     text_field: str | None = Field(
         default=None, description="the name of the field with the text, or null for text"
@@ -59,6 +59,7 @@ class DataConfig(Section):
         default=None, description="the name of the field with the label, or null for label"
     )
     unsure_weight: Share = Field(default=0.7, description="a weight, 0 to 1")
+    second_share: float = Field(default=0.0, ge=0, le=0.5, description="a share, 0 to 0.5")
 
 
 class ModelConfig(Section):
@@ -92,6 +93,9 @@ class OptimisationConfig(Section):
         default=0.1, ge=0, lt=1, description="a share of the steps, under 1"
     )
     weight_decay: Share = Field(default=0.01, description="a number from 0 to 1")
+    frozen_layers: int = Field(
+        default=0, ge=0, description="a number of layers, counted from the bottom; 0 is none"
+    )
     average_last: Share = Field(default=0.2, description="a share of the steps, 0 to 1; 0 is off")
     seed: int = Field(default=1, ge=0, lt=2**32, description="a whole number, 0 or more")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(

@@ -45,12 +45,24 @@ _TOKENIZER_CONFIG = "tokenizer_config.json"
 
 
 @dataclass(frozen=True, slots=True)
-class _Measured:
-    """The calibration, and the metrics of the calibrated int8 model."""
+class Calibration:
+    """What turns logits into probabilities and certain labels, as in `Manifest`."""
 
     temperature: float
     power: float
     threshold: float
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> "Calibration":
+        """Return that of a bundle."""
+        return cls(manifest.temperature, manifest.power, manifest.threshold)
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """The calibration, and the metrics of the calibrated int8 model."""
+
+    calibration: Calibration
     metrics: dict[str, Any]
 
 
@@ -65,10 +77,15 @@ def export_folder(checkpoint: Path, out: Path) -> Path:
     return export_bundle(loaded, held_out.sentences, out)
 
 
-def export_bundle(checkpoint: Checkpoint, held_out: Sequence[LabelledSentence], out: Path) -> Path:
+def export_bundle(
+    checkpoint: Checkpoint,
+    held_out: Sequence[LabelledSentence],
+    out: Path,
+    calibration: Calibration | None = None,
+) -> Path:
     """Make the bundle of `checkpoint` at `out` and return `out`.
 
-    Calibration and threshold are fitted on `held_out` with the int8 graph, which is served. Raises
+    Without a `calibration` it is fitted on `held_out` with the int8 graph, which is served. Raises
     RasdError, and writes nothing, if ONNX and torch differ or if int8 and fp32 agree on too few
     labels of `held_out`.
     """
@@ -95,7 +112,7 @@ def export_bundle(checkpoint: Checkpoint, held_out: Sequence[LabelledSentence], 
         expected = fp32.logits(tokens)
         quantize_int8(full, folder / "model.onnx", token_ids(checkpoint.sample))
         found = OnnxModel(folder / "model.onnx", padding_id=padding_id).logits(tokens)
-        measured = _measure(checkpoint, expected, found, labels)
+        measured = _measure(checkpoint, expected, found, labels, calibration)
         measured.metrics["torch_onnx_difference"] = parity
         _copy_companions(checkpoint, folder)
         _describe(folder, checkpoint, measured)
@@ -103,9 +120,16 @@ def export_bundle(checkpoint: Checkpoint, held_out: Sequence[LabelledSentence], 
 
 
 def _measure(
-    checkpoint: Checkpoint, fp32: Float32Array, int8: Float32Array, labels: IntArray
+    checkpoint: Checkpoint,
+    fp32: Float32Array,
+    int8: Float32Array,
+    labels: IntArray,
+    calibration: Calibration | None,
 ) -> _Measured:
-    """Check the gate and calibrate, on logits (n, k) of the held-out sentences."""
+    """Check the gate, calibrate if `calibration` is None, and measure.
+
+    `fp32` and `int8` are logits (n, k) of the held-out sentences.
+    """
     settings = checkpoint.settings
     names = settings.scheme.names
     agreement = float((fp32.argmax(1) == int8.argmax(1)).mean())
@@ -117,8 +141,12 @@ def _measure(
             "and repeat `rasd train` (it does not train again), or, for `rasd export`, lower "
             f"min_agreement in {checkpoint.folder / SETTINGS}.",
         )
-    temperature, power = fit_calibration(int8, labels)
-    probabilities = softmax(int8, temperature, power)
+    if calibration is None:
+        temperature, power = fit_calibration(int8, labels)
+        probabilities = softmax(int8, temperature, power)
+        threshold = fit_threshold(probabilities, settings.coverage)
+        calibration = Calibration(temperature, power, threshold)
+    probabilities = softmax(int8, calibration.temperature, calibration.power)
     before = classification_metrics(labels, softmax(int8, 1.0), names)
     full = classification_metrics(labels, softmax(fp32, 1.0), names)
     metrics = asdict(classification_metrics(labels, probabilities, names)) | {
@@ -132,8 +160,7 @@ def _measure(
         "int8_agreement": agreement,
         "int8_logit_difference": float(np.abs(fp32 - int8).max()),
     }
-    threshold = fit_threshold(probabilities, settings.coverage)
-    return _Measured(temperature, power, threshold, metrics)
+    return _Measured(calibration, metrics)
 
 
 def _copy_companions(checkpoint: Checkpoint, folder: Path) -> None:
@@ -156,7 +183,10 @@ def _describe(folder: Path, checkpoint: Checkpoint, measured: _Measured) -> None
     identity = hashlib.sha256()
     for name in ("model.onnx", "tokenizer.json"):
         identity.update((folder / name).read_bytes())
-    identity.update(f"{measured.temperature} {measured.power} {measured.threshold}".encode())
+    calibration = measured.calibration
+    identity.update(
+        f"{calibration.temperature} {calibration.power} {calibration.threshold}".encode()
+    )
     manifest = Manifest(
         name=settings.name,
         version=identity.hexdigest()[:12],
@@ -167,9 +197,9 @@ def _describe(folder: Path, checkpoint: Checkpoint, measured: _Measured) -> None
             golden=tuple((text, normalizer.apply(text)) for text in GOLDEN_INPUTS),
         ),
         max_length=settings.max_length,
-        temperature=measured.temperature,
-        power=measured.power,
-        threshold=measured.threshold,
+        temperature=calibration.temperature,
+        power=calibration.power,
+        threshold=calibration.threshold,
         golden_predictions=(),
         golden_arithmetic=Arithmetic.here(),
         metrics=measured.metrics,
