@@ -70,7 +70,7 @@ def on_ray(
             outcome = ray.get(done[0])
             if isinstance(outcome, RasdError):
                 raise outcome
-            position += sum(source.size for source in slices[number])
+            position += sum(source.work for source in slices[number])
             progress.update(sum(part.sentences for part in outcome), position)
             yield from outcome
     finally:

@@ -44,40 +44,61 @@ def digest(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-@pytest.fixture
-def archive(tmp_path):
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    """A folder with an archive, and what one machine makes of it."""
+    folder = tmp_path_factory.mktemp("archive")
     lines = AUTHORED.read_text(encoding="utf-8").splitlines()[:1200]
     lines.insert(600, '{"text": 7}')
-    (tmp_path / "in.jsonl").write_text("\n".join(lines), "utf-8")
-    local = command(tmp_path, "-o", "local.jsonl")
-    assert local.communicate(timeout=300) and local.returncode == 0
-    return tmp_path
+    (folder / "in.jsonl").write_text("\n".join(lines), "utf-8")
+    local = command(folder, "-o", "local.jsonl")
+    _, errors = local.communicate(timeout=300)
+    assert local.returncode == 0, errors
+    return folder
 
 
-def test_with_a_worker_killed_and_the_driver_killed_the_bytes_are_the_same(archive):
-    options = ("-o", "ray.jsonl", "--engine", "ray")
+def busy_worker(run):
+    """Wait until a worker labels a slice."""
+    deadline = time.monotonic() + 300
+    while run.poll() is None and time.monotonic() < deadline:
+        if found := workers():
+            return found[0]
+        time.sleep(0.02)
+    run.kill()
+    raise AssertionError(f"no worker was seen\n{run.communicate()[1]}")
+
+
+def assert_the_bytes_of_one_machine(folder, name):
+    for suffix in ("", ".rejected.jsonl"):
+        assert digest(folder / f"{name}{suffix}") == digest(folder / f"local.jsonl{suffix}")
+
+
+def test_a_killed_worker_costs_no_record(archive):
+    run = command(archive, "-o", "worker.jsonl", "--engine", "ray")
+    os.kill(busy_worker(run), signal.SIGKILL)
+    _, errors = run.communicate(timeout=500)
+    assert run.returncode == 0, errors
+    assert_the_bytes_of_one_machine(archive, "worker.jsonl")
+
+
+def test_a_killed_driver_is_continued_by_the_same_command(archive):
+    options = ("-o", "driver.jsonl", "--engine", "ray")
     run = command(archive, *options)
-    deadline = time.monotonic() + 120
-    while not (victims := workers()) and run.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert victims, "no worker was seen"
-    os.kill(victims[0], signal.SIGKILL)
-    parts = archive / "ray.jsonl.parts"
+    parts = archive / "driver.jsonl.parts"
     while not list(parts.glob("part-*.json")) and run.poll() is None:
-        time.sleep(0.05)
+        time.sleep(0.02)
     run.kill()
     run.communicate()
     again = command(archive, *options)
-    _, errors = again.communicate(timeout=400)
+    _, errors = again.communicate(timeout=500)
     assert again.returncode == 0, errors
-    for suffix in ("", ".rejected.jsonl"):
-        ours, theirs = archive / f"ray.jsonl{suffix}", archive / f"local.jsonl{suffix}"
-        assert digest(ours) == digest(theirs)
+    assert_the_bytes_of_one_machine(archive, "driver.jsonl")
 
 
-def test_a_cluster_that_is_not_there_is_two_lines(archive):
-    run = command(archive, "-o", "o.jsonl", "--engine", "ray", "--ray-address", "127.0.0.1:1")
+def test_a_cluster_that_is_not_there_is_two_lines(tmp_path):
+    (tmp_path / "in.jsonl").write_text('{"text": "نفت الوزارة ذلك."}\n', "utf-8")
+    run = command(tmp_path, "-o", "o.jsonl", "--engine", "ray", "--ray-address", "127.0.0.1:1")
     _, errors = run.communicate(timeout=300)
     assert run.returncode == 2
     assert "--ray-address 127.0.0.1:1: cannot be reached" in errors
-    assert not (archive / "o.jsonl.parts").exists()
+    assert not (tmp_path / "o.jsonl.parts").exists()
