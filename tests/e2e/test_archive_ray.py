@@ -1,5 +1,6 @@
 """On a real local Ray cluster an archive run gives the bytes that one machine gives."""
 
+import contextlib
 import hashlib
 import os
 import signal
@@ -28,15 +29,22 @@ def command(folder, *arguments):
     return subprocess.Popen(words, cwd=folder, stderr=subprocess.PIPE, text=True)
 
 
-def workers():
-    """The processes that are labelling a slice; Ray names them after what they run."""
+def descendants(process):
+    """The processes that a process has started, and those that these have."""
     found = []
-    for status in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if b"ray::_label_slice" in status.read_bytes():
-                found.append(int(status.parent.name))
-        except OSError:
-            continue
+    for children in Path(f"/proc/{process}/task").glob("*/children"):
+        for child in children.read_text().split():
+            found += [child, *descendants(child)]
+    return found
+
+
+def workers(run):
+    """The processes of a run that label a slice; Ray names them after what they do."""
+    found = []
+    with contextlib.suppress(OSError):  # one of them has ended
+        for process in descendants(run.pid):
+            if Path(f"/proc/{process}/cmdline").read_bytes().startswith(b"ray::_label_slice"):
+                found.append(int(process))
     return found
 
 
@@ -61,7 +69,7 @@ def busy_worker(run):
     """Wait until a worker labels a slice."""
     deadline = time.monotonic() + 300
     while run.poll() is None and time.monotonic() < deadline:
-        if found := workers():
+        if found := workers(run):
             return found[0]
         time.sleep(0.02)
     run.kill()
