@@ -14,7 +14,7 @@ import yaml
 pytest.importorskip("torch")
 
 from serving.bundle import Bundle, shipped_model
-from serving.registry.lock import locked  # noqa: E402
+from serving.registry.lock import locked
 from serving.registry.pointer import current_name
 from serving.registry.store import Registry
 from serving.trial import try_bundle
