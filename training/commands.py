@@ -8,6 +8,7 @@ from serving.errors import InputError
 from training.average import command as average
 from training.evaluate import command as evaluate
 from training.export import command as export
+from training.suggest import command as suggest
 from training.train import command as train
 from training.trim import command as trim
 from training.validate import command as validate
@@ -30,6 +31,7 @@ _VERBS: dict[str, _Verb] = {
     "average": average,
     "trim": trim,
     "validate": validate,
+    "suggest": suggest,
 }
 
 
