@@ -6,6 +6,7 @@ from typing import Protocol
 
 from serving.errors import InputError
 from training.average import command as average
+from training.drift import command as drift
 from training.evaluate import command as evaluate
 from training.export import command as export
 from training.suggest import command as suggest
@@ -32,6 +33,7 @@ _VERBS: dict[str, _Verb] = {
     "trim": trim,
     "validate": validate,
     "suggest": suggest,
+    "drift": drift,
 }
 
 

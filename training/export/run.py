@@ -26,8 +26,10 @@ from serving.errors import RasdError
 from serving.machine import Arithmetic
 from serving.onnx_model import OnnxModel, load_tokenizer, tokenize
 from serving.records import Prediction
+from serving.reference import Reference
 from serving.text.normalize import GOLDEN_INPUTS, NORMALIZERS
 from training.arrays import Float32Array, IntArray
+from training.drift.profile import profile, to_reference, unknown_id
 from training.evaluate.bootstrap import bootstrap
 from training.evaluate.calibration import fit_calibration, fit_threshold
 from training.evaluate.metrics import classification_metrics, coverage_accuracy
@@ -62,6 +64,7 @@ class _Measured:
     power: float
     threshold: float
     metrics: dict[str, Any]
+    reference: Reference
 
 
 def export_folder(checkpoint: Path, out: Path) -> Path:
@@ -105,7 +108,7 @@ def export_bundle(checkpoint: Checkpoint, held_out: Sequence[LabelledSentence], 
         expected = fp32.logits(tokens)
         quantize_int8(full, folder / "model.onnx", token_ids(checkpoint.sample))
         found = OnnxModel(folder / "model.onnx", padding_id=padding_id).logits(tokens)
-        measured = _measure(checkpoint, expected, found, labels)
+        measured = _measure(checkpoint, expected, found, labels, tokens)
         measured.metrics["torch_onnx_difference"] = parity
         _copy_companions(checkpoint, folder)
         _describe(folder, checkpoint, measured)
@@ -113,9 +116,13 @@ def export_bundle(checkpoint: Checkpoint, held_out: Sequence[LabelledSentence], 
 
 
 def _measure(
-    checkpoint: Checkpoint, fp32: Float32Array, int8: Float32Array, labels: IntArray
+    checkpoint: Checkpoint,
+    fp32: Float32Array,
+    int8: Float32Array,
+    labels: IntArray,
+    tokens: Sequence[Sequence[int]],
 ) -> _Measured:
-    """Check the gate and calibrate, on logits (n, k) of the held-out sentences."""
+    """Check the gate and calibrate, on logits (n, k) and token ids of the held-out sentences."""
     settings = checkpoint.settings
     names = settings.scheme.names
     agreement = float((fp32.argmax(1) == int8.argmax(1)).mean())
@@ -143,7 +150,12 @@ def _measure(
         "int8_logit_difference": float(np.abs(fp32 - int8).max()),
     }
     threshold = fit_threshold(probabilities, settings.coverage)
-    return _Measured(temperature, power, threshold, metrics)
+    unknown = unknown_id(checkpoint.folder / "tokenizer.json")
+    counts = sum(
+        profile(row, ids, unknown, certain=bool(row.max() >= threshold))
+        for row, ids in zip(probabilities, tokens, strict=True)
+    )
+    return _Measured(temperature, power, threshold, metrics, to_reference(counts))
 
 
 def _copy_companions(checkpoint: Checkpoint, folder: Path) -> None:
@@ -184,6 +196,7 @@ def _describe(folder: Path, checkpoint: Checkpoint, measured: _Measured) -> None
         golden_arithmetic=Arithmetic.here(),
         metrics=measured.metrics,
         provenance=settings.provenance,
+        reference=measured.reference,
         files={},
     )
     card = render_card(manifest, settings.provenance)

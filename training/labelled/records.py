@@ -24,14 +24,14 @@ _OF_RESULTS = {"doc_id", "sentence", "start", "end", "probabilities", "model"}
 _RECORD = TypeAdapter(Record)
 
 
-def read_archive(options: argparse.Namespace, classifier: Classifier) -> Iterator[Record]:
-    """Yield the records of `options.archive` as `serving.arguments.add_reading` says.
+def read_archive(
+    options: argparse.Namespace, inputs: Sequence[str], classifier: Classifier
+) -> Iterator[Record]:
+    """Yield the records of `inputs`, read as the options of `serving.arguments.add_reading` say.
 
     Raises InputError before the first record if an input is missing or of an unknown kind.
     """
-    documents = DocumentStream(
-        find_sources(options.archive), ReadOptions(options.unit, options.text_field)
-    )
+    documents = DocumentStream(find_sources(inputs), ReadOptions(options.unit, options.text_field))
     names = classifier.bundle.scheme.names
     with SentenceProgress(documents.size, visible=sys.stderr.isatty()) as progress:
         for record in labelled_records(documents, classifier, names):

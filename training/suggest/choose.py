@@ -48,9 +48,11 @@ def _spread(records: Sequence[Record], clusters: int, seed: int) -> list[Record]
     if len(records) <= clusters:
         return list(records)
     texts = [record.text for record in records]
-    letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True)
+    letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 4), sublinear_tf=True)
     matrix = letters.fit_transform(texts)
-    reduced = TruncatedSVD(min(_WIDTH, *matrix.shape), random_state=seed).fit_transform(matrix)
+    reduced = TruncatedSVD(min(_WIDTH, *matrix.shape), n_iter=2, random_state=seed).fit_transform(
+        matrix
+    )
     vectors = normalize(reduced)
     numbers = MiniBatchKMeans(clusters, n_init=1, random_state=seed).fit_predict(vectors)
     first: dict[int, Record] = {}

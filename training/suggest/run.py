@@ -21,7 +21,7 @@ def suggest(options: argparse.Namespace) -> None:
     classifier = Classifier.load(options.model, threads=options.threads)
     normalize = NORMALIZERS[classifier.bundle.manifest.normalizer.name].apply
     shortlists = shortlist(
-        read_archive(options, classifier),
+        read_archive(options, options.archive, classifier),
         DEPTH * options.count,
         key=lambda text: leak_key(text, normalize),
     )
