@@ -5,7 +5,7 @@ import dataclasses
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from serving.archive.limit import Limit
     from serving.archive.run import Engine
     from serving.classifier import Classifier
-    from serving.files.documents import DocumentStream, Unit
+    from serving.files.documents import DocumentStream
+    from serving.files.fields import Unit
     from serving.files.sources import Source
     from serving.files.writers import Writer
     from serving.labels import LabelScheme
@@ -84,13 +85,32 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="sentence: each record (or line of a text file) is one sentence; nothing is split",
     )
     parser.add_argument(
-        "--text-field", default="text", metavar="NAME", help="field with the text (default: text)"
+        "--text-field",
+        metavar="NAME",
+        help="field with the text, or a dotted path such as article.body (default: the first of "
+        "text, body, content, full_text, message, النص)",
     )
     parser.add_argument(
         "--id-field",
         default="id",
         metavar="NAME",
         help="field with the id (default: id; a record without one gets the id FILE:LINE)",
+    )
+    parser.add_argument(
+        "--title-field", metavar="NAME", help="field with a title, which is put before the text"
+    )
+    parser.add_argument(
+        "--carry",
+        type=_names,
+        default=(),
+        metavar="NAMES",
+        help="fields to copy to every output record: date,source,url; all; document_text is the "
+        "text that offsets refer to",
+    )
+    parser.add_argument(
+        "--repair",
+        action="store_true",
+        help="repair text that was decoded wrongly, where that loses nothing (needs rasd[repair])",
     )
     add_model(parser)
     parser.add_argument(
@@ -132,13 +152,21 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(options: argparse.Namespace) -> int:
     """Label what the command line names; raise InputError before anything is written."""
-    from serving.files.documents import DocumentStream, ReadOptions
+    from serving.files.documents import DocumentStream
+    from serving.files.fields import ReadOptions
     from serving.files.sources import find_sources
 
     sources = find_sources(options.inputs, options.input_format)
-    documents = DocumentStream(
-        sources, ReadOptions(options.unit, options.text_field, options.id_field)
+    read = ReadOptions(
+        unit=options.unit,
+        text_field=options.text_field,
+        id_field=options.id_field,
+        title_field=options.title_field,
+        carry=options.carry,
+        repair=options.repair,
     )
+    read.check()
+    documents = DocumentStream(sources, read)
     output = None if options.output == "-" else Path(options.output)
     in_parts = output is not None and (options.output.endswith("/") or output.is_dir())
     if output:
@@ -193,6 +221,7 @@ def _run_archive(
     total = run.run(classifier, engine, progress_visible=sys.stderr.isatty())
     if not total.sentences:
         sys.stderr.write("rasd: no text in the input, so nothing was labelled\n")
+    _say(total.notes)
     if total.rejected:
         sys.stderr.write(
             f"rasd: set aside {total.rejected:,} of {total.records:,} records: "
@@ -234,7 +263,14 @@ def _run_stream(
             ) from error
     if not progress.sentences:
         sys.stderr.write("rasd: no text in the input, so nothing was labelled\n")
+    _say(documents.notes)
     return 0
+
+
+def _say(notes: Mapping[str, int]) -> None:
+    """Say on stderr what reading did to the documents."""
+    for note, count in sorted(notes.items()):
+        sys.stderr.write(f"rasd: {count:,} document{'s' if count != 1 else ''}: {note}\n")
 
 
 def labelled(
@@ -261,6 +297,10 @@ def labelled(
     for chunk in label(watched(), classifier, CHUNK):
         progress.update(len(chunk), position)
         yield from chunk
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for part in text.split(",") if (name := part.strip())))
 
 
 def _limit(text: str) -> "Limit":

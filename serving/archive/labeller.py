@@ -3,6 +3,7 @@
 import json
 import queue
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -14,7 +15,8 @@ from serving.archive.outputs import Output
 from serving.archive.parts import PartFiles, PartKey, Parts, PartSummary
 from serving.archive.plan import Slice
 from serving.errors import Problem, refusal
-from serving.files.documents import ReadOptions, read_documents
+from serving.files.documents import read_documents
+from serving.files.fields import ReadOptions
 from serving.files.rows import unreadable
 from serving.labelling import Scorer, Splitter, Task, label, tasks, whole
 from serving.records import Document
@@ -91,6 +93,7 @@ class Labeller:
             self._classifier.repeats - repeats,
             documents.ended,
             found.rejection,
+            dict(found.notes),
         )
 
 
@@ -118,7 +121,7 @@ class _Documents:
             raise StopIteration
         self._next = next(self._items, None)
         self.ended = self._next is None
-        if isinstance(item, Problem) and self._strict:
+        if isinstance(item, Problem) and self._strict and not item.warning:
             raise refusal([item])
         return item
 
@@ -145,6 +148,7 @@ class _Found:
         self.records = 0
         self.rejected = 0
         self.rejection: tuple[str, str] | None = None
+        self.notes: Counter[str] = Counter()
 
     def tasks(self, split: Splitter) -> Iterator[Task]:
         """Yield sentences up to the end of the document that fills the part."""
@@ -154,6 +158,7 @@ class _Found:
             if isinstance(item, Problem):
                 self._set_aside(item)
                 continue
+            self.notes.update(item.notes)
             for task in tasks([item], split):
                 sentences += 1
                 yield task
@@ -161,6 +166,9 @@ class _Found:
                 return
 
     def _set_aside(self, problem: Problem) -> None:
+        if problem.warning:
+            self.notes[problem.what] += 1
+            return
         self.rejected += 1
         self.rejection = self.rejection or (str(problem), problem.remedy)
         # `where` begins with the file's name and goes on with the line, which has its own field.

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -21,7 +22,7 @@ class PartSummary:
 
     `records` were read and `rejected` of them set aside; `repeats` of the `sentences` were answered
     from the cache. `last` marks the part that ends its slice. `rejection` is the first problem and
-    its remedy.
+    its remedy. `notes` counts what reading did to documents.
     """
 
     records: int = 0
@@ -30,6 +31,7 @@ class PartSummary:
     repeats: int = 0
     last: bool = False
     rejection: tuple[str, str] | None = None
+    notes: dict[str, int] = field(default_factory=dict)
 
     def __add__(self, other: "PartSummary") -> "PartSummary":
         """Return the sums of two parts, this one the earlier."""
@@ -40,6 +42,7 @@ class PartSummary:
             self.repeats + other.repeats,
             other.last,
             self.rejection or other.rejection,
+            dict(Counter(self.notes) + Counter(other.notes)),
         )
 
 

@@ -14,7 +14,7 @@ SLICE_BYTES = 2 * 2**20
 Slice = tuple[Source, ...]
 
 
-def plan(sources: Sequence[Source], *, lines: bool, text_field: str) -> list[Slice]:
+def plan(sources: Sequence[Source], *, lines: bool, text_fields: Sequence[str]) -> list[Slice]:
     """Return the slices of `sources` in order; `lines` says that text files hold one text per line.
 
     JSON Lines, tables and lines of text are cut at record ends; what cannot be cut (a document, a
@@ -24,7 +24,7 @@ def plan(sources: Sequence[Source], *, lines: bool, text_field: str) -> list[Sli
     waiting: list[Source] = []
     size = 0
     for source in sources:
-        for piece in _pieces(source, lines=lines, text_field=text_field):
+        for piece in _pieces(source, lines=lines, text_fields=text_fields):
             if waiting and size + piece.size > SLICE_BYTES:
                 slices.append(tuple(waiting))
                 waiting, size = [], 0
@@ -35,7 +35,7 @@ def plan(sources: Sequence[Source], *, lines: bool, text_field: str) -> list[Sli
     return slices
 
 
-def _pieces(source: Source, *, lines: bool, text_field: str) -> Iterator[Source]:
+def _pieces(source: Source, *, lines: bool, text_fields: Sequence[str]) -> Iterator[Source]:
     table = source.kind in ("csv", "tsv")
     in_records = table or source.kind == "jsonl" or (source.kind == "text" and lines)
     if source.path is None or source.compression or not in_records or source.size <= SLICE_BYTES:
@@ -43,7 +43,7 @@ def _pieces(source: Source, *, lines: bool, text_field: str) -> Iterator[Source]
         return
     size, start, line, head = source.size, 0, 1, b""
     with source.path.open("rb") as stream:
-        ends = row_ends(stream, [text_field], source.separator) if table else _line_ends(stream)
+        ends = row_ends(stream, text_fields, source.separator) if table else _line_ends(stream)
         for end, next_line in ends:
             if table and not head:
                 head = _beginning(source, end)

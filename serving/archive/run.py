@@ -105,7 +105,7 @@ class Archive:
         self, classifier: Classifier, engine: Engine, parts: Parts, *, progress_visible: bool
     ) -> None:
         read = self.job.read
-        slices = plan(self.sources, lines=read.unit == "sentence", text_field=read.text_field)
+        slices = plan(self.sources, lines=read.unit == "sentence", text_fields=read.text_names)
         known = all(source.path for source in self.sources)
         size = sum(source.size for sources in slices for source in sources) if known else None
         total, stop = parts.total(), StopSignal()

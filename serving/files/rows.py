@@ -5,25 +5,22 @@ document stream raises the first one, the labelled reader collects them all. Fil
 memory is bounded by the longest record.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 from serving.errors import Problem
 from serving.files.compression import DAMAGE, PROGRAMS, decompressed
 from serving.files.csv_rows import csv_rows
 from serving.files.json_rows import blocks, json_line_rows, json_rows
-from serving.files.row import Row
+from serving.files.row import Row, Wanted
 from serving.files.sources import Source
 
 
-def read_rows(
-    source: Source, file: BinaryIO, columns: Mapping[str, str]
-) -> Iterator[Row | Problem]:
+def read_rows(source: Source, file: BinaryIO, columns: Sequence[Wanted]) -> Iterator[Row | Problem]:
     """Yield the records of `file`, the bytes of `source` as they are on disk.
 
-    `columns` are the fields that every record needs, each with the remedy where it is missing. A
-    table without one of them is a problem at once; in JSON it is for the caller to check. Raises
-    OSError.
+    `columns` are the fields that every record needs. A table without one of them is a problem at
+    once; in JSON it is for the caller to check. Raises OSError.
     """
     name = str(source)
     try:

@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from serving.errors import Problem, did_you_mean, refusal
-from serving.files.row import Row, listed
+from serving.files.row import Row, Wanted, listed
 from serving.files.rows import read_rows, unreadable
 from serving.files.sources import recognise, suffix_of
 from serving.labels import LabelScheme
@@ -154,10 +154,11 @@ def _labelled_rows(path: Path, names: FieldNames) -> Iterator[Row | Problem]:
         name: f"Name the right one with --{field}-field (data.{field}_field in a configuration)."
         for field, name in fields.items()
     }
+    wanted = [Wanted((name,), remedy) for name, remedy in columns.items()]
     label_studio = LabelStudio(str(path), names)
     try:
         with source.open() as file:
-            for row in read_rows(source, file, columns):
+            for row in read_rows(source, file, wanted):
                 if isinstance(row, Problem):
                     yield row
                 elif label_studio.is_task(row):
