@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, get_args
 
 from serving.arguments import add_model, positive
 from serving.atomic import atomic_file
 from serving.errors import InputError, RasdError
+from serving.files.sources import Kind
 from serving.labelling import CHUNK, Task, label, tasks, whole
 from serving.records import Record
 from serving.text.sentences import split_sentences
@@ -75,7 +76,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--format", choices=("table", "jsonl", "csv"), help="see below")
     parser.add_argument(
         "--input-format",
-        choices=("text", "jsonl", "json", "csv", "tsv"),
+        choices=get_args(Kind),
         help="read every input as this, whatever its name or first lines",
     )
     parser.add_argument(
@@ -232,8 +233,7 @@ def _run_archive(
 
 def _identity(source: "Source") -> list[str | int]:
     """Return what differs when a file has been changed."""
-    state = source.path.stat() if source.path else None
-    return [source.name, state.st_size if state else 0, state.st_mtime_ns if state else 0]
+    return [source.name, *source.state]
 
 
 def _run_stream(

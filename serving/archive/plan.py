@@ -4,7 +4,10 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
+from serving.files.arrow_rows import row_groups
 from serving.files.csv_rows import row_ends
+from serving.files.lines import blocks
+from serving.files.lines import lines as lines_of
 from serving.files.sources import Source, Span
 
 # Bytes of a slice, about 7,000 sentences of Arabic news: small enough to lose in a crash, large
@@ -38,14 +41,29 @@ def plan(sources: Sequence[Source], *, lines: bool, text_fields: Sequence[str]) 
 def _pieces(source: Source, *, lines: bool, text_fields: Sequence[str]) -> Iterator[Source]:
     table = source.kind in ("csv", "tsv")
     in_records = table or source.kind == "jsonl" or (source.kind == "text" and lines)
-    if source.path is None or source.compression or not in_records or source.size <= SLICE_BYTES:
+    can_be_cut = source.place is not None and not source.compression
+    if not can_be_cut or source.size <= SLICE_BYTES:
         yield source
-        return
+    elif source.kind == "parquet":
+        with source.open() as stream:
+            pieces = row_groups(stream, SLICE_BYTES)
+        yield from (dataclasses.replace(source, groups=groups) for groups in pieces or [None])
+    elif not in_records:
+        yield source
+    else:
+        yield from _spans(source, text_fields if table else None)
+
+
+def _spans(source: Source, text_fields: Sequence[str] | None) -> Iterator[Source]:
+    """Yield the pieces of a file of lines, or of a table with one of `text_fields`."""
     size, start, line, head = source.size, 0, 1, b""
-    with source.path.open("rb") as stream:
-        ends = row_ends(stream, text_fields, source.separator) if table else _line_ends(stream)
+    with source.open() as stream:
+        if text_fields:
+            ends = row_ends(lines_of(stream), text_fields, source.separator)
+        else:
+            ends = _line_ends(stream)
         for end, next_line in ends:
-            if table and not head:
+            if text_fields and not head:
                 head = _beginning(source, end)
             if end - start >= SLICE_BYTES:
                 yield _piece(source, Span(start, end, line, head if start else b""))
@@ -65,7 +83,9 @@ def _beginning(source: Source, end: int) -> bytes:
 
 def _line_ends(stream: BinaryIO) -> Iterator[tuple[int, int]]:
     """Yield the offset behind every line, and the number of the next one."""
-    offset = 0
-    for number, raw in enumerate(stream, 2):
-        offset += len(raw)
-        yield offset, number
+    offset, number = 0, 1
+    for block in blocks(stream):
+        offset += len(block)
+        if block.endswith(b"\n"):
+            number += 1
+            yield offset, number

@@ -82,7 +82,7 @@ class Archive:
         """
         parts = Parts(self.job.folder, self.job.output.suffix)
         with parts.locked():
-            if self.restart or any(source.path is None for source in self.sources):
+            if self.restart or any(source.place is None for source in self.sources):
                 parts.clear()
             if parts.claim(self.identity):
                 sys.stderr.write(f"rasd: continuing the run in {self.job.folder}\n")
@@ -106,7 +106,7 @@ class Archive:
     ) -> None:
         read = self.job.read
         slices = plan(self.sources, lines=read.unit == "sentence", text_fields=read.text_names)
-        known = all(source.path for source in self.sources)
+        known = all(source.place for source in self.sources)
         size = sum(source.size for sources in slices for source in sources) if known else None
         total, stop = parts.total(), StopSignal()
         with (

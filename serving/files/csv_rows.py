@@ -10,12 +10,13 @@ from itertools import chain
 
 from serving.errors import Problem
 from serving.files.encoding import decoded_lines
-from serving.files.row import Row, Wanted
+from serving.files.lines import size_of
+from serving.files.row import MAX_RECORD, Row, Wanted
 from serving.files.sources import Span
 
 # Far above any text in one cell; without a limit, a lone quote sign would read the rest of a huge
 # file into memory before it is found out.
-csv.field_size_limit(2**27)
+csv.field_size_limit(MAX_RECORD)
 
 # Spreadsheets write semicolons where the decimal sign is a comma, as in much of the Arab world.
 SEPARATORS = (",", ";", "\t")
@@ -108,7 +109,7 @@ def row_ends(
     def counted() -> Iterator[bytes]:
         nonlocal offset
         for raw in raw_lines:
-            offset += len(raw)
+            offset += size_of(raw)
             # Offsets count bytes. What is no UTF-8 is for `csv_rows` to report.
             yield raw.replace(b"\0", b"").decode("utf-8", "replace").encode()
 

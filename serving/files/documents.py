@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 from serving.errors import InputError, Problem, refusal
-from serving.files.compression import DAMAGE, decompressed
+from serving.files.compression import BadFile, decompressed
+from serving.files.containers import members
 from serving.files.encoding import decode, decoded_lines
 from serving.files.fields import (
     DEFAULT_ID_FIELD,
@@ -16,7 +17,9 @@ from serving.files.fields import (
     document_of,
     finished,
 )
+from serving.files.lines import lines
 from serving.files.recognise import recognise_kind
+from serving.files.row import MAX_RECORD, RAW_OF_LONG, too_long
 from serving.files.rows import damage, read_rows, unreadable
 from serving.files.sources import Source
 from serving.records import Document
@@ -41,9 +44,9 @@ class DocumentStream:
     @property
     def size(self) -> int | None:
         """How many bytes there are to read, as they are on disk; None with standard input."""
-        if any(source.path is None for source in self.sources):
+        if any(source.place is None for source in self.sources):
             return None
-        return sum(source.path.stat().st_size for source in self.sources if source.path)
+        return sum(source.size for source in self.sources)
 
     @property
     def position(self) -> int:
@@ -55,7 +58,7 @@ class DocumentStream:
         for source in self.sources:
             try:
                 with source.open() as file:
-                    self._file = file if source.path else None
+                    self._file = file if source.place else None
                     for document in read_documents(source, file, self.options):
                         if isinstance(document, Document):
                             self.notes.update(document.notes)
@@ -64,7 +67,7 @@ class DocumentStream:
                             self.notes[document.what] += 1
                         else:
                             raise refusal([document])
-                    self._finished += file.tell() if source.path else 0
+                    self._finished += file.tell() if source.place else 0
                     self._file = None
             except OSError as error:
                 raise refusal([unreadable(source, error)]) from error
@@ -79,7 +82,13 @@ def read_documents(
         if kind == "text":
             _check_options(str(source), options)
         source = dataclasses.replace(source, kind=kind)
-    if source.kind == "text":
+    if source.kind in ("zip", "tar"):
+        for member in members(source, file):
+            if isinstance(member, Problem):
+                yield member
+            else:
+                yield from read_documents(*member, options)
+    elif source.kind == "text":
         for text in _texts(source, file, options.unit):
             yield text if isinstance(text, Problem) else finished(text, options)
     else:
@@ -107,15 +116,19 @@ def _texts(source: Source, file: BinaryIO, unit: Unit) -> Iterator[Document | Pr
     """Yield a text file as one document, or every line of it that is not blank."""
     name = str(source)
     try:
-        with decompressed(file, source.compression) as data:
-            if unit == "document":
-                text = decode(data.read(), name)
-                yield text if isinstance(text, Problem) else Document(source.name, text)
+        data = decompressed(file, source.compression)
+        if unit == "document":
+            raw = data.read(MAX_RECORD + 1)
+            if len(raw) > MAX_RECORD:
+                yield too_long(name, None, len(raw), raw[:RAW_OF_LONG].decode(errors="replace"))
                 return
-            for number, line in decoded_lines(data, name, source.span):
-                if isinstance(line, Problem):
-                    yield line
-                elif line.strip():
-                    yield Document(f"{source.name}:{number}", line.rstrip("\r\n"))
-    except DAMAGE:
-        yield damage(source)
+            text = decode(raw, name)
+            yield text if isinstance(text, Problem) else Document(source.name, text)
+            return
+        for number, line in decoded_lines(lines(data), name, source.span):
+            if isinstance(line, Problem):
+                yield line
+            elif line.strip():
+                yield Document(f"{source.name}:{number}", line.rstrip("\r\n"))
+    except BadFile as error:
+        yield damage(source, error)

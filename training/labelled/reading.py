@@ -144,7 +144,7 @@ def fingerprint(sentences: Iterable[LabelledSentence], normalize: Normalize) -> 
 def _labelled_rows(path: Path, names: FieldNames) -> Iterator[Row | Problem]:
     """Yield the rows of one file, their text and label always as `text` and `label`."""
     source = recognise(path, str(path))
-    if source.kind is None or source.kind == "text":
+    if source.kind not in ("jsonl", "json", "csv", "tsv", "parquet", "arrow", "xlsx"):
         what = f"not a labelled file: its name ends in {suffix_of(path)}"
         remedy = "Name a .jsonl, .json (also from Label Studio), .csv or .tsv file."
         yield Problem(str(path), what, remedy)

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.errors import Problem
-from serving.files.json_rows import blocks, json_rows
+from serving.files.json_rows import json_rows
+from serving.files.lines import blocks
 from serving.files.row import Row, Wanted
 from serving.files.rows import read_rows
 from serving.files.sources import recognise

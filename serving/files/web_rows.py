@@ -1,0 +1,100 @@
+"""Web pages to rows: the main text of an HTML file, and of every page of a WARC file."""
+
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from serving.errors import Problem, missing_extra
+from serving.files.compression import BadFile
+from serving.files.row import MAX_RECORD, Row, too_long
+
+_DATE = 'meta[property="article:published_time"], meta[name="date"], meta[itemprop="datePublished"]'
+_LINK = 'link[rel="canonical"]'
+
+
+def html_rows(file: BinaryIO, name: str) -> Iterator[Row | Problem]:
+    """Yield one row with `text`, `title`, `date` and `url`; null is what the page does not say."""
+    raw = file.read(MAX_RECORD + 1)
+    if len(raw) > MAX_RECORD:
+        yield too_long(name, None, len(raw), "")
+        return
+    fields = _page(raw)
+    if fields is None:
+        raise BadFile("is not HTML", "Give it the suffix of what it is.")
+    yield Row(name, 1, 1, fields)
+
+
+def warc_rows(file: BinaryIO, name: str) -> Iterator[Row | Problem]:
+    """Yield a row for every HTML page; `id` is its address, `date` when it was fetched."""
+    try:
+        from fastwarc.warc import ArchiveIterator, WarcRecordType
+    except ModuleNotFoundError as error:
+        raise missing_extra("A WARC file", "fastwarc", "html") from error
+    if not file.peek(5)[:5].startswith(b"WARC/"):  # type: ignore[attr-defined]
+        raise BadFile("not a WARC file", "Copy it again, or give it the suffix of what it is.")
+    records = iter(
+        ArchiveIterator(
+            file, record_types=WarcRecordType.response, auto_decode="all", stream_detect=False
+        )
+    )
+    number = 0
+    while True:
+        try:
+            record = next(records, None)
+            raw = b"" if record is None else record.reader.read(MAX_RECORD + 1)
+        except BadFile:
+            raise
+        except Exception as error:
+            raise BadFile(f"not a complete WARC file: {error}", "Copy it again.") from error
+        if record is None:
+            return
+        number += 1
+        where = f"{name}: page {number}"
+        kind = record.http_content_type or ""
+        if kind not in ("text/html", "application/xhtml+xml"):
+            continue
+        if record.http_headers.status_code != 200:
+            continue
+        url = record.headers.get("WARC-Target-URI")
+        if len(raw) > MAX_RECORD:
+            yield too_long(where, number, len(raw), url or "")
+            continue
+        fields = _page(raw, record.http_charset)
+        if fields is None:
+            yield Problem(where, "is not HTML", "Leave it out.", line=number, raw=url or "")
+            continue
+        fetched = {"id": url, "url": url, "date": record.headers.get("WARC-Date")}
+        yield Row(where, number, number, fields | fetched)
+
+
+def _page(raw: bytes, charset: str | None = None) -> dict[str, Any] | None:
+    """Return the main text of a page, its title, date and address; None for what is no page."""
+    try:
+        from resiliparse.extract.html2text import extract_plain_text
+        from resiliparse.parse.encoding import detect_encoding
+        from resiliparse.parse.html import HTMLTree
+    except ModuleNotFoundError as error:
+        raise missing_extra("An HTML page", "resiliparse", "html") from error
+    if b"\0" in raw[:1000] and not raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return None
+    try:
+        tree = HTMLTree.parse_from_bytes(raw, _encoding(raw, charset) or detect_encoding(raw))
+        text = extract_plain_text(tree, main_content=True, alt_texts=False, list_bullets=False)
+        date = tree.document.query_selector(_DATE)
+        link = tree.document.query_selector(_LINK)
+    except Exception:  # the parser's own errors: it takes nearly anything for HTML
+        return None
+    return {
+        "text": text,
+        "title": tree.title,
+        "date": date and (date.getattr("content") or date.getattr("datetime")),
+        "url": link and link.getattr("href"),
+    }
+
+
+def _encoding(raw: bytes, charset: str | None) -> str | None:
+    """Return UTF-8 where the page is that, whatever it says; else what its sender said."""
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return charset
+    return "utf-8"
