@@ -93,6 +93,7 @@ def _messages(text: "JsonText", name: str, chat: dict[str, Any]) -> Iterator[Row
         key = text.value()
         if not text.skip(":"):
             raise json.JSONDecodeError("Expecting ':'", text.text, text.at)
+        text.peek()
         if key in ("chats", "left_chats") and text.peek() == "{":
             yield from _messages(text, name, {})
         elif key in ("list", "messages") and text.skip("["):
