@@ -8,9 +8,11 @@ import numpy as np
 from serving.bundle import Bundle, shipped_model
 from serving.errors import InputError
 from serving.machine import Arithmetic
-from serving.onnx_model import FloatArray, OnnxModel, load_tokenizer, tokenize
-from serving.records import Prediction, Refusal
+from serving.onnx_model import FloatArray, OnnxModel, count_tokens, load_tokenizer, tokenize
+from serving.records import Prediction, Refusal, Sentence
+from serving.text.clauses import cut_clauses
 from serving.text.normalize import NORMALIZERS
+from serving.text.sentences import split_sentences
 
 # int8 results differ slightly between CPUs with and without VNNI; the wrong graph or tokenizer
 # differs far more. With the bundle's own CPU features and libraries, nothing may differ.
@@ -37,6 +39,8 @@ class Classifier:
             self.onnx = OnnxModel(
                 bundle.folder / "model.onnx", padding_id=bundle.padding_id, threads=threads
             )
+            special = self._tokenizer.num_special_tokens_to_add(is_pair=False)
+            self.room = manifest.max_length - special  # tokens of a sentence that is read whole
         except Exception as error:  # the two libraries raise no narrower type of their own
             raise InputError(
                 f"{bundle.folder}: the model does not load: {' '.join(str(error).split())}",
@@ -76,6 +80,17 @@ class Classifier:
                 answers[index] = _NOT_FINITE
         return answers
 
+    def split(self, document: str) -> list[Sentence]:
+        """Return the sentences of a document; what the model cannot read whole is cut into clauses.
+
+        A clause that is still too long is a single word (`serving.text.clauses`).
+        """
+        return cut_clauses(split_sentences(document), self.count_tokens, self.room)
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Return the lengths of texts as the model reads them, in tokens, special ones aside."""
+        return count_tokens(self._tokenizer, [self._normalize(text) for text in texts])
+
     def _prediction(self, probabilities: FloatArray, *, truncated: bool) -> Prediction:
         best = int(probabilities.argmax())
         values = [float(value) for value in probabilities]
@@ -83,7 +98,8 @@ class Classifier:
             label=self._names[best],
             probability=values[best],
             probabilities=dict(zip(self._names, values, strict=True)),
-            certain=values[best] >= self.bundle.manifest.threshold,
+            # What was not read may say the opposite.
+            certain=values[best] >= self.bundle.manifest.threshold and not truncated,
             truncated=truncated,
         )
 

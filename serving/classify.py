@@ -17,7 +17,6 @@ from serving.errors import InputError, RasdError
 from serving.files.sources import Kind
 from serving.labelling import CHUNK, Task, label, tasks, whole
 from serving.records import Record
-from serving.text.sentences import split_sentences
 
 if TYPE_CHECKING:
     from serving.archive.limit import Limit
@@ -286,7 +285,7 @@ def labelled(
         """Keep `position`: the bytes of input before the end of the last task."""
         nonlocal position
         before = after = 0
-        for task in tasks(documents, whole if unit == "sentence" else split_sentences):
+        for task in tasks(documents, whole if unit == "sentence" else classifier.split):
             if task.number == 0:
                 before, after = after, documents.position
             # A long document is read at once but classified for minutes.

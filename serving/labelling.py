@@ -6,7 +6,6 @@ from itertools import islice
 from typing import Protocol
 
 from serving.records import Document, Prediction, Record, Refusal, Sentence
-from serving.text.sentences import split_sentences
 
 # Sentences that are classified together: enough to sort them by length, few enough to hold.
 CHUNK = 512
@@ -20,6 +19,9 @@ class Scorer(Protocol):
     @property
     def model(self) -> str:
         """The name and version that records carry."""
+
+    def split(self, document: str) -> list[Sentence]:
+        """Return the sentences of a document, none longer than the model reads if that can be."""
 
     def classify(self, sentences: Sequence[str]) -> list[Prediction | Refusal]:
         """Return one answer per sentence, in the order given."""
@@ -38,13 +40,13 @@ def classify_documents(
     documents: Iterable[Document | str],
     classifier: Scorer,
     *,
-    split: Splitter = split_sentences,
+    split: Splitter | None = None,
 ) -> Iterator[Record]:
     """Yield the record of every sentence, in order; documents are read as they are needed.
 
     The id of a document given as a string is its position, from "0". A document without text has no
-    records. With `split=whole` each text is one sentence. Raises TypeError if `documents` is one
-    string.
+    records. The classifier splits them; with `split=whole` each text is one sentence. Raises
+    TypeError if `documents` is one string.
     """
     if isinstance(documents, str):
         raise TypeError("classify_documents takes several documents; this is one string")
@@ -52,7 +54,7 @@ def classify_documents(
         Document(str(position), item) if isinstance(item, str) else item
         for position, item in enumerate(documents)
     )
-    for chunk in label(tasks(numbered, split), classifier, CHUNK):
+    for chunk in label(tasks(numbered, split or classifier.split), classifier, CHUNK):
         yield from chunk
 
 

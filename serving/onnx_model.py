@@ -43,6 +43,14 @@ def tokenize(tokenizer: Tokenizer, texts: Sequence[str]) -> list[TokenIds]:
     ]
 
 
+def count_tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> list[int]:
+    """Return the lengths of normalised texts in tokens, whole and without special tokens."""
+    return [
+        len(encoding) + sum(map(len, encoding.overflowing))
+        for encoding in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+    ]
+
+
 class OnnxModel:
     """A sentence classifier in ONNX form: token ids in, logits out.
 

@@ -36,7 +36,7 @@ class Prediction:
 
     `label` is the most likely label; `certain` is false when its `probability` is below the
     bundle's threshold. `truncated` is true when the sentence was longer than the bundle's maximum
-    and only its beginning was read.
+    and only its beginning was read; such a prediction is never certain.
     """
 
     label: str

@@ -21,6 +21,7 @@ class CachedClassifier:
         """Remember up to `capacity` sentences; 0 remembers none."""
         self.classifier = classifier
         self.model = classifier.model
+        self.split = classifier.split
         self.capacity = capacity
         self.sentences = 0
         self.repeats = 0

@@ -20,7 +20,6 @@ from serving.files.fields import ReadOptions
 from serving.files.rows import unreadable
 from serving.labelling import Scorer, Splitter, Task, label, tasks, whole
 from serving.records import Document
-from serving.text.sentences import split_sentences
 
 # Sentences that are classified together, of whatever documents.
 CHUNK = 1024
@@ -77,7 +76,7 @@ class Labeller:
             key = PartKey(number, key.number + 1)
 
     def _write(self, documents: "_Documents", files: PartFiles) -> None:
-        split = whole if self._job.read.unit == "sentence" else split_sentences
+        split = whole if self._job.read.unit == "sentence" else self._classifier.split
         seen, repeats = self._classifier.sentences, self._classifier.repeats
         found = _Found(documents, files.rejects)
         writer = self._job.output.make_writer(files.data)

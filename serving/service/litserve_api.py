@@ -28,7 +28,7 @@ from litserve.callbacks import CallbackRunner
 from litserve.loops import LitLoop, inference_worker
 
 from serving.errors import InputError
-from serving.labelling import Task, label, tasks, whole
+from serving.labelling import Splitter, Task, label, tasks, whole
 from serving.records import Document, Record
 from serving.service.messages import (
     Answer,
@@ -41,7 +41,6 @@ from serving.service.messages import (
     Work,
     WorkerOptions,
 )
-from serving.text.sentences import split_sentences
 
 # Sentences between two looks at the clock: a fraction of a second's work.
 SLICE = 64
@@ -123,7 +122,7 @@ class LabelAPI(LitAPI):  # type: ignore[misc]
         A request with too many sentences is not scored, and nothing after the last deadline.
         """
         limit = self._options.max_sentences
-        requests = [_split(work) for work in works]
+        requests = [_split(work, self._classifier.split) for work in works]
         fitting = [request for request in requests if request.size <= limit]
         self._batches.clear()
         started = time.monotonic()
@@ -203,8 +202,8 @@ def work(connection: Connection, options: WorkerOptions, number: int) -> None:
     )
 
 
-def _split(work: Work) -> Request:
-    split = split_sentences if work.form == "documents" else whole
+def _split(work: Work, by_classifier: Splitter) -> Request:
+    split = by_classifier if work.form == "documents" else whole
     documents = [
         # A null text is scored as an empty one; its record gets an error that says so.
         list(tasks([Document(name, text or "")], whole if text is None else split))

@@ -38,6 +38,12 @@ _ABBREVIATION = re.compile(
     r"|Dr|Mrs?|Ms|Prof|Gen|Col|Lt|Sgt|Maj|Capt|Sen|Rep|Gov|St|No|Vol|Fig|vs|Inc|Ltd|Co|Corp|[JS]r"
     r"|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec"
 )
+# «Et cetera» ends a list; its sentence goes on where the next word can only continue one.
+_ET_CETERA = re.compile(r"و?[إاأ]لخ")
+_CONTINUES = re.compile(
+    r"(?:في|من|[إا]لى|على|عن|مع|بين|عند|منذ|حتى|حول|ضد|قبل|بعد|خلال|عبر|نحو|تحت|داخل|خارج|ضمن"
+    r"|دون|بدون|لدى|بسبب|التي|الذي|الذين|[أا]و|[أا]م|ثم|لكن|كما هو)\b"
+)
 # Names of Latin letters, of which Arabic spells acronyms: سي.إن.إن، بي.بي.سي.
 _LETTER_NAME = re.compile(
     r"(?:[وفبلك]?(?:ال|لل)?)"
@@ -140,11 +146,13 @@ def is_followed_by_continuation(candidate: Candidate) -> bool:
 
 
 def is_abbreviation(candidate: Candidate) -> bool:
-    """د. محمد، أ.د.، م. أ. الحسيني، ص. 12، ق.م.، هـ.، أ.ف.ب، U.S., J. R., vs."""
+    """د. محمد، أ.د.، م. أ. الحسيني، ص. 12، ق.م.، هـ.، أ.ف.ب، U.S., J. R., vs.، إلخ. في"""
     if candidate.mark != ".":
         return False
     context, following = candidate.context, candidate.following
     word = _LAST_WORD.findall(context)[0]
+    if _ET_CETERA.fullmatch(word):
+        return bool(_CONTINUES.match(following))
     if not _INITIAL.fullmatch(word):
         return bool(_ABBREVIATION.fullmatch(word))
     if _SPACED_ACRONYM.search(context) or _NEW_SENTENCE.match(following):

@@ -27,8 +27,8 @@ _LINE = re.compile(rf"\S(?:[^{_BREAKS}]*\S)?")
 _ONE_BREAK = re.compile(rf"[^\S{_BREAKS}]*(?:\r\n|[{_BREAKS}])[^\S{_BREAKS}]*")
 _BULLET = re.compile(r"[-–—•*●▪■◆○·]|\d{1,3}[.)\-–](?!\d)")
 
-# A letter that belongs to a word: #tags and @names are no words.
-_WORD = re.compile(r"(?<![\w#@])[^\W\d_]|(?<=\d)[^\W\d_]")
+# A letter that belongs to a word: #tags and @names are not words, nor is a written line break.
+_WORD = re.compile(r"(?<![\w#@\\])[^\W\d_]|(?:(?<=\d)|(?<=\\[nr]))[^\W\d_]")
 _ENDS = frozenset(TERMINATORS)
 _DIGIT = re.compile(r"\d")
 _TERMINATORS = re.compile(rf"[{TERMINATORS}]+")
@@ -63,6 +63,17 @@ _TWEET_TAIL = re.compile(
     rf"(?:/\s*+(?:X|Twitter)\b|[^{DOUBLE_QUOTES}]{{0,60}}?\bon (?:X|Twitter)\b)"
     rf"|(?:{_SHORT_LINK}\s*+){{0,9}}+{_PICTURE}(?:\s*+{_LINK}){{0,9}}+"
 )
+
+# What parts the statements of a ticker: a bar, an emoji, or a line break that was written out as a
+# backslash and a letter. Flags stand for words, and in a Latin word a backslash is part of a path.
+_WRITTEN_BREAK = r"(?<!\\)(?:(?<![A-Za-z0-9:])\\++[nr]|\\++[nr](?![A-Za-z0-9]))"
+_BAR = r"(?:(?<![A-Za-z0-9])[|｜]|[|｜](?![A-Za-z0-9]))"
+_EMOJI = "[\u25a0-\u25ff\u2600-\u27bf\u2b00-\u2bff\U0001f300-\U0001faff][\ufe0f\u200d]*+"
+_SEPARATOR = re.compile(rf"(?:(?:{_WRITTEN_BREAK}|{_BAR}|{_EMOJI})\s*+)++")
+_BREAK_OR_BAR = re.compile(rf"{_WRITTEN_BREAK}|{_BAR}")
+_BREAK_WRITTEN_OUT = re.compile(_WRITTEN_BREAK)
+# A bar or an emoji parts two statements if both have so many words: «عاجل | …» is one.
+_WORDS_OF_A_STATEMENT = 3
 
 
 def split_sentences(document: str) -> list[Sentence]:
@@ -134,7 +145,7 @@ def _sentences_of(document: str, line: Span) -> list[Span]:
     pieces = (
         piece
         for start, end, is_tail in _stretches(document, line)
-        for piece in ([(start, end)] if is_tail else _cut(document, start, end))
+        for piece in ([(start, end)] if is_tail else _statements(document, start, end))
     )
     return _join_wordless(document, pieces)
 
@@ -154,6 +165,47 @@ def _stretches(document: str, line: Span) -> Iterator[tuple[int, int, bool]]:
         if stripped := text.strip():
             first = part_start + len(text) - len(text.lstrip())
             yield first, first + len(stripped), is_tail
+
+
+def _statements(document: str, start: int, end: int) -> Iterator[Span]:
+    """Yield the sentences of a stretch of prose, which separators may part into statements.
+
+    A bar or a written line break belongs to the statement before it. So does an emoji, unless it
+    follows one of those or the stretch begins with an emoji: then it begins the next statement.
+    """
+    separators = list(_SEPARATOR.finditer(document, start, end))
+    if not separators:
+        yield from _cut(document, start, end)
+        return
+    leads = separators[0].start() == start and not _BREAK_OR_BAR.search(separators[0][0])
+    edges = [start, *(edge for match in separators for edge in match.span()), end]
+    words = [len(_WORD.findall(document, *edges[i : i + 2])) for i in range(0, len(edges), 2)]
+    for match, before, after in zip(separators, words, words[1:], strict=False):
+        is_break = _BREAK_WRITTEN_OUT.search(document, *match.span())
+        marks = list(_BREAK_OR_BAR.finditer(document, *match.span()))
+        if not is_break and min(before, after) < _WORDS_OF_A_STATEMENT:
+            continue
+        if not marks and _ends_sentence(document, (start, match.start())):
+            continue  # its sentence has ended, and the emoji begins the next one
+        middle = marks[-1].end() if marks else match.start() if leads else match.end()
+        yield from _statement(document, start, match.start(), middle)
+        start = _skip_space(document, middle, end)
+    if start < end:
+        yield from _cut(document, start, end)
+
+
+def _statement(document: str, start: int, text_end: int, end: int) -> Iterator[Span]:
+    """Yield the sentences of a statement, the last with the separator up to `end`."""
+    *whole, (last, _) = _cut(document, start, _rstrip(document, start, text_end))
+    yield from whole
+    yield last, _rstrip(document, start, end)
+
+
+def _rstrip(document: str, start: int, end: int) -> int:
+    """Return where the text of `document[start:end]` ends, white space aside."""
+    while end > start and document[end - 1].isspace():
+        end -= 1
+    return end
 
 
 def _cut(document: str, start: int, end: int) -> Iterator[Span]:

@@ -1,11 +1,12 @@
 """The sentences that ship: their form, their labels, their datasheet, no leak into the tests."""
 
+import json
 import re
 import statistics
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,7 +19,23 @@ from training.labelled.splits import leak_key
 ROOT = Path(__file__).parents[2]
 AUTHORED = ROOT / "data/authored.jsonl"
 SCHEME = LabelScheme.read(ROOT / "configs/labels.yaml")
-REGISTERS = ("wire", "newspaper", "ticker", "quote", "social", "communique")
+Register = Literal[
+    "wire",
+    "newspaper",
+    "ticker",
+    "quote",
+    "social",
+    "communique",
+    "headline",
+    "dialect",
+    "factcheck",
+    "body",
+    "pair",
+    "statement",
+    "analysis",
+]
+REGISTERS = get_args(Register)
+FIRST_ROUND = 2640
 # The theatres that most sentences name; the field is free text, often a place and a country.
 THEATRES = (
     "Afghanistan|Algeria|Egypt|Gaza|Iran|Iraq|Israel|Jordan|Lebanon|Libya|Nigeria|Pakistan|Red Sea|"
@@ -32,10 +49,9 @@ class Line(BaseModel):
     id: str = Field(pattern=r"^a\d{4}$")
     text: str
     label: Literal["attack_report", "claim", "denial", "official_response", "other"]
-    register_: Literal["wire", "newspaper", "ticker", "quote", "social", "communique"] = Field(
-        alias="register"
-    )
+    register_: Register = Field(alias="register")
     theatre: str = Field(min_length=1)
+    set: int | None = None
 
 
 LINES = [
@@ -45,28 +61,40 @@ LINES = [
 
 
 def figures() -> str:
-    """Return the tables of data/README.md."""
-    registers = Counter((line.label, line.register_) for line in LINES)
-    rows = ["| label | " + " | ".join(REGISTERS) + " | all |", "| --- " + "| ---: " * 7 + "|"]
-    for label in SCHEME.names:
-        counts = [registers[label, register] for register in REGISTERS]
-        rows.append(f"| `{label}` | " + " | ".join(map(str, [*counts, sum(counts)])) + " |")
-    sums = [sum(registers[label, register] for label in SCHEME.names) for register in REGISTERS]
-    rows.append("| all | " + " | ".join(f"{count:,}" for count in [*sums, len(LINES)]) + " |")
+    """Return the figures of data/README.md: tables of registers, dialects, pairs and lengths."""
+    counts = Counter((line.register_, line.label) for line in LINES)
+    rows = [
+        "| register | " + " | ".join(f"`{label}`" for label in SCHEME.names) + " | all |",
+        "| --- " + "| ---: " * (len(SCHEME.names) + 1) + "|",
+    ]
+    for register in REGISTERS:
+        cells = [counts[register, label] for label in SCHEME.names]
+        rows.append(f"| `{register}` | {' | '.join(f'{n:,}' for n in [*cells, sum(cells)])} |")
+    totals = [sum(counts[register, label] for register in REGISTERS) for label in SCHEME.names]
+    rows.append(f"| all | {' | '.join(f'{n:,}' for n in [*totals, len(LINES)])} |")
 
+    dialects = Counter(
+        found[1] for line in LINES if (found := re.search(r"(\w+) dialect$", line.theatre))
+    )
+    sets = Counter(Counter(line.set for line in LINES if line.set is not None).values())
     theatres = Counter(
-        found[0]
-        if (found := re.search(rf"\b({THEATRES})\b", line.theatre))
-        else "elsewhere or none"
+        found[0] if (found := re.search(rf"\b({THEATRES})\b", line.theatre)) else "other or none"
         for line in LINES
     )
-    listed = ", ".join(f"{name} {count}" for name, count in theatres.most_common())
     words = sorted(len(line.text.split()) for line in LINES)
-    length = f"{words[0]} to {words[-1]} words, the median being {statistics.median(words):g}"
-    return (
-        "\n".join(rows)
-        + f"\n\nTheatre (the first of these that the field names): {listed}.\n\nLength: {length}.\n"
+    return "\n\n".join(
+        [
+            "\n".join(rows),
+            f"Dialects: {listed(dialects)}.",
+            f"Minimal pairs: {sets[2]} sets of two sentences and {sets[3]} sets of three.",
+            f"Theatre (the first of these that the field names): {listed(theatres)}.",
+            f"Length: {words[0]} to {words[-1]} words, median {statistics.median(words):g}.",
+        ]
     )
+
+
+def listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.most_common())
 
 
 def test_the_datasheet_has_the_figures_of_the_file() -> None:
@@ -81,8 +109,18 @@ def test_the_file_passes_the_check_that_training_makes() -> None:
     assert all(data.counts.values())
 
 
-def test_ids_are_unique() -> None:
-    assert len({line.id for line in LINES}) == len(LINES)
+def test_ids_are_the_numbers_of_the_lines() -> None:
+    assert [line.id for line in LINES] == [f"a{number:04}" for number in range(len(LINES))]
+
+
+def test_the_first_round_has_six_registers_and_the_minimal_pairs_are_sets_of_two_or_three() -> None:
+    assert {line.register_ for line in LINES[:FIRST_ROUND]} == set(REGISTERS[:6])
+    assert [line for line in LINES if (line.set is not None) != (line.register_ == "pair")] == []
+    labels = defaultdict(set)
+    for line in LINES:
+        if line.set is not None:
+            labels[line.set].add(line.label)
+    assert [number for number, found in labels.items() if len(found) < 2] == []
 
 
 @pytest.mark.parametrize("normalizer", NORMALIZERS.values(), ids=NORMALIZERS)
@@ -95,7 +133,8 @@ def test_texts_are_clean() -> None:
     for line in LINES:
         assert unicodedata.is_normalized("NFC", line.text), line.id
         assert " ".join(line.text.split()) == line.text, line.id
-        strange = [c for c in line.text if unicodedata.category(c).startswith("C")]
+        text = line.text.replace("\u200d", "")  # the joiner inside an emoji
+        strange = [c for c in text if unicodedata.category(c).startswith("C")]
         assert strange == [], line.id
 
 
@@ -126,6 +165,28 @@ def test_the_guidelines_define_every_label_and_their_examples_are_held_apart() -
     assert {label for _, label in examples} == set(scheme)
     ours = {leak_key(line.text, light) for line in LINES}
     assert [text for text, _ in examples if leak_key(text, light) in ours] == []
+
+
+def test_the_dialect_denials_are_divided_as_their_note_says_and_stand_nowhere_else() -> None:
+    path = ROOT / "benchmarks/data/dialect_denials.jsonl"
+    data = read_labelled([path], SCHEME, NORMALIZERS["light"].apply)
+    assert data.warnings == []
+    split = Counter((one.split, one.label == "denial") for one in data.sentences)
+    assert split == {
+        ("train", True): 150,
+        ("test", True): 50,
+        ("train", False): 30,
+        ("test", False): 10,
+    }
+    dialects = Counter(one.columns["dialect"] for one in data.sentences)
+    assert set(dialects.values()) == {48}
+    light = NORMALIZERS["light"].apply
+    keys = {leak_key(one.text, light) for one in data.sentences}
+    assert len(keys) == len(data.sentences)
+    behaviour = (ROOT / "tests/model/behaviour.jsonl").read_text(encoding="utf-8")
+    others = [json.loads(line)["text"] for line in behaviour.splitlines()]
+    others += [line.text for line in LINES]
+    assert keys & {leak_key(text, light) for text in others} == set()
 
 
 def test_no_sentence_stands_in_the_models_tests() -> None:

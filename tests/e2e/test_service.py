@@ -60,6 +60,15 @@ def test_documents_come_back_as_their_records(service, classifier):
     assert body["documents"][1]["sentences"] == []
 
 
+def test_a_document_without_full_stops_is_read_to_its_end(service, classifier):
+    text = " ".join(["قصف الجيش أطراف البلدة فجرا وقال شهود إن ثلاثة قتلوا"] * 40)
+    answer = service.client.post("/v1/classify", json={"documents": [{"text": text}]})
+    records = answer.json()["documents"][0]["sentences"]
+    assert [record["text"] for record in records] == [s.text for s in classifier.split(text)]
+    assert " ".join(record["text"] for record in records).split() == text.split()
+    assert not any("truncated" in record for record in records)
+
+
 def test_a_bad_sentence_has_its_own_error_and_its_neighbours_are_answered(service):
     sentences = ["نفت الوزارة صحة الأنباء.", "***", "", "وأدان الوزير الهجوم."]
     records = service.client.post("/v1/classify", json={"sentences": sentences}).json()["sentences"]
@@ -72,7 +81,7 @@ def test_a_bad_sentence_has_its_own_error_and_its_neighbours_are_answered(servic
 
 
 def test_every_road_gives_the_same_scores_bit_for_bit(service, classifier, authored):
-    texts = [row["text"] for row in authored]
+    texts = [row["text"] for row in authored[::6]]
     expected = dict(zip(texts, classifier.classify(texts), strict=True))
     order = random.Random(5)
     order.shuffle(texts)

@@ -1,88 +1,70 @@
-"""What the model that ships must get right: plain cases, and edits that must not matter.
+"""What the models that ship must get right: the cases of behaviour.jsonl, kind by kind.
 
-The kinds of test are Ribeiro et al.'s (2020, "Beyond Accuracy: Behavioral Testing of NLP Models
-with CheckList"): minimum functionality, direction, invariance. The sentences were written for this
-file and stand in no training data.
+The floors are what the models reached when they were exported, less one case in a kind (two where
+a kind has 30 and more), since int8 products differ a little between processors. They hide nothing:
+`rasd evaluate --behaviour tests/model/behaviour.jsonl` lists every case that fails. Raise them with
+a better model.
 """
+
+from pathlib import Path
 
 import pytest
 
 from serving.classifier import Classifier
-from serving.records import Prediction
+from training.evaluate.behaviour import read_behaviour, run_behaviour
 
-PLAIN = {
-    "attack_report": [
-        "قُتل أحد عشر شخصا وأصيب العشرات في تفجير سيارة مفخخة وسط السوق الكبير صباح الخميس.",
-        "سقطت ثلاث قذائف هاون على حي سكني في أطراف المدينة، ما أدى إلى إصابة طفلين.",
-        "وقالت الشرطة إن مسلحين أطلقوا النار على حافلة ركاب قرب الجسر وفروا إلى جهة مجهولة.",
-    ],
-    "claim": [
-        "أعلنت الجماعة في بيان مسؤوليتها عن الهجوم الذي استهدف نقطة التفتيش.",
-        "وقال المتحدث العسكري باسم الكتائب إن مقاتليها استهدفوا القاعدة بطائرتين مسيرتين.",
-        "واتهمت الوزارة الجماعة المسلحة بالوقوف وراء تفجير خط الأنابيب.",
-    ],
-    "denial": [
-        "نفت الحركة في بيان أي علاقة لها بالهجوم على السفارة.",
-        "وأكد الناطق باسم الجيش أنه لا صحة للأنباء عن إسقاط طائرة مقاتلة فوق الجبل.",
-        "ونفى المتحدث مسؤولية قواته عن قصف المستشفى.",
-    ],
-    "official_response": [
-        "دان مجلس الأمن الدولي الهجوم بأشد العبارات وقدم تعازيه لأسر الضحايا.",
-        "وفتحت النيابة العامة تحقيقا في ملابسات التفجير وأمرت بتوقيف خمسة مشتبه بهم.",
-        "وفرضت السلطات حظرا للتجول في المدينة عقب الهجوم ونشرت تعزيزات أمنية.",
-    ],
-    "other": [
-        "ارتفعت أسعار القمح في الأسواق العالمية للأسبوع الثالث على التوالي.",
-        "وفاز المنتخب على ضيفه بهدفين في المباراة التي أقيمت مساء الجمعة.",
-        "ومن المقرر أن يفتتح الرئيس معرض الكتاب الدولي الأسبوع المقبل.",
-    ],
+FILE = Path(__file__).with_name("behaviour.jsonl")
+FLOORS = {  # kind: passes of default, of fast
+    "plain attack_report": (21, 21),
+    "plain claim": (19, 19),
+    "plain denial": (11, 11),
+    "plain official_response": (13, 11),
+    "plain other": (10, 10),
+    "headline": (32, 31),
+    "flash": (25, 22),
+    "dialect denial": (29, 25),
+    "dialect, not a denial": (21, 19),
+    "fact-check": (18, 16),
+    "hidden speaker": (20, 21),
+    "communique": (17, 17),
+    "general news": (25, 25),
+    "scope trap": (30, 29),
+    "names": (23, 23),
+    "numbers": (12, 12),
+    "quotation marks": (10, 10),
+    "spelling": (13, 13),
+    "direction": (18, 19),
 }
-CASES = [(label, text) for label, texts in PLAIN.items() for text in texts]
 
 
-@pytest.fixture(scope="module")
-def classifier() -> Classifier:
-    return Classifier.load()
+@pytest.fixture(scope="module", params=["default", "fast"])
+def classifier(request) -> Classifier:
+    return Classifier.load(request.param)
 
 
-def label_of(classifier: Classifier, text: str) -> str:
-    (answer,) = classifier.classify([text])
-    assert isinstance(answer, Prediction)
-    return answer.label
+def test_every_kind_passes_as_often_as_the_models_did(classifier):
+    number = ["default", "fast"].index(classifier.bundle.manifest.name)
+    results = run_behaviour(classifier, read_behaviour(FILE, classifier.bundle.scheme))
+    assert {result.kind for result in results} == set(FLOORS)
+    below = {
+        result.kind: [failure.case.id for failure in result.failures]
+        for result in results
+        if result.passed < FLOORS[result.kind][number]
+    }
+    assert below == {}
 
 
-@pytest.mark.parametrize(("label", "text"), CASES)
-def test_plain_cases(classifier, label, text):
-    assert label_of(classifier, text) == label
-
-
-@pytest.mark.parametrize(("label", "text"), CASES)
-def test_writing_that_means_the_same_scores_the_same(classifier, label, text):
+def test_writing_that_means_the_same_scores_the_same(classifier):
     """Tashkeel, tatweel, bidi marks, presentation forms and spaces change nothing at all."""
-    variants = [
-        text.replace("ل", "لَ"),
-        text.replace("ت", "تـ"),
-        f"\u202b{text}\u202c",
-        text.replace("لا", "ﻻ"),
-        text.replace("ي", "ی"),
-        "  " + text.replace(" ", "   ") + "\u00a0",
-    ]
-    expected, *answers = classifier.classify([text, *variants])
-    assert all(answer == expected for answer in answers)
-
-
-def test_taking_the_denial_out_takes_the_label_away(classifier):
-    denial = "نفت الجماعة مسؤوليتها عن الهجوم على الثكنة."
-    claim = "تبنت الجماعة مسؤوليتها عن الهجوم على الثكنة."
-    assert label_of(classifier, denial) == "denial"
-    assert label_of(classifier, claim) == "claim"
-
-
-@pytest.mark.parametrize("actor", ["الجماعة", "الحركة", "الكتائب", "القوات الحكومية", "الفصائل"])
-def test_the_same_yardstick_for_every_actor(classifier, actor):
-    assert label_of(classifier, f"نفت {actor} استهداف المدنيين في البلدة.") == "denial"
-    assert label_of(classifier, f"أعلنت {actor} أنها قصفت مواقع عسكرية بالصواريخ.") == "claim"
-
-
-def test_a_count_of_no_casualties_is_no_denial(classifier):
-    assert label_of(classifier, "ولم يسفر الهجوم الصاروخي عن وقوع إصابات.") == "attack_report"
+    cases = read_behaviour(FILE, classifier.bundle.scheme)
+    for text in [case.text for case in cases if case.kind.startswith("plain")][::4]:
+        variants = [
+            text.replace("ل", "لَ"),
+            text.replace("ت", "تـ"),
+            f"\u202b{text}\u202c",
+            text.replace("لا", "ﻻ"),
+            text.replace("ي", "ی"),
+            "  " + text.replace(" ", "   ") + "\u00a0",
+        ]
+        expected, *answers = classifier.classify([text, *variants])
+        assert all(answer == expected for answer in answers), text

@@ -22,7 +22,7 @@ def on_three_threads() -> Classifier:
 
 @pytest.fixture(scope="module")
 def texts(authored) -> list[str]:
-    return [row["text"] for row in authored[::40]] + ["نفى.", "هجوم", LONG, LONG[:400]]
+    return [row["text"] for row in authored[::80]] + ["نفى.", "هجوم", LONG, LONG[:400]]
 
 
 @pytest.fixture(scope="module")

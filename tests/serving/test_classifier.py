@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from serving.classifier import Classifier
 from serving.onnx_model import micro_batches
 from serving.records import Prediction, Refusal
+from serving.text.sentences import split_sentences
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +75,30 @@ def test_a_sentence_that_is_too_long_is_cut_and_says_so(classifier):
     assert long.truncated
     assert longer.truncated
     assert long.probabilities == longer.probabilities
+
+
+def test_what_was_not_read_whole_is_never_certain(classifier):
+    sentence = "وقصفت الطائرات مواقع عدة في المحافظة وقتل خمسة مدنيين. "
+    whole, cut = classifier.classify([sentence, sentence * 60])
+    assert isinstance(whole, Prediction)
+    assert isinstance(cut, Prediction)
+    assert whole.certain
+    assert cut.probability >= classifier.bundle.manifest.threshold
+    assert not cut.certain
+
+
+def test_a_document_without_full_stops_is_split_so_that_every_word_is_read(classifier, authored):
+    words = " ".join(row["text"] for row in authored[:80]).split()
+    document = " ".join(word.strip('.؟!،؛:«»"()') for word in words)
+    sentences = classifier.split(document)
+    answers = classifier.classify([sentence.text for sentence in sentences])
+    assert not any(isinstance(answer, Prediction) and answer.truncated for answer in answers)
+    assert " ".join(sentence.text for sentence in sentences).split() == document.split()
+
+
+def test_sentences_that_fit_are_those_of_the_splitter(classifier, authored):
+    document = " ".join(row["text"] for row in authored[:80])
+    assert classifier.split(document) == split_sentences(document)
 
 
 @settings(max_examples=100, deadline=None)

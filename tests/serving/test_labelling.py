@@ -57,3 +57,14 @@ def test_chunks_of_any_size_give_the_same_records_and_read_no_further(classifier
     rest = [record for chunk in chunks for record in chunk]
     together = next(label(tasks(documents(), split_sentences), classifier, 100))
     assert first + rest == together
+
+
+def test_a_document_without_full_stops_has_records_that_read_every_word(classifier):
+    document = " ".join(["قصف الجيش أطراف البلدة فجرا وقال شهود إن ثلاثة قتلوا"] * 40)
+    records = list(classify_documents([document], classifier))
+    assert " ".join(record.text for record in records).split() == document.split()
+    assert all(record.text == document[record.start : record.end] for record in records)
+    assert not any(record.truncated for record in records)
+    (one,) = classify_documents([document], classifier, split=whole)
+    assert one.truncated
+    assert not one.certain

@@ -2,7 +2,8 @@
 
 Prints metrics with 95 % bootstrap intervals, the weakest subgroups and, with
 --compare, the difference to another model. Use sentences that neither model
-was trained on.
+was trained on. With --behaviour it runs behaviour tests instead (JSON Lines):
+passes by kind, and every case that fails.
 
 example: rasd evaluate mine.jsonl --model fast --compare default --out report
 """
@@ -10,13 +11,16 @@ example: rasd evaluate mine.jsonl --model fast --compare default --out report
 import argparse
 from pathlib import Path
 
+from serving.errors import InputError
 from training.labelled.fields import FieldNames, add_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `rasd evaluate`."""
     files = "labelled files: .jsonl, .json (also from Label Studio), .csv or .tsv"
-    parser.add_argument("labelled", type=Path, nargs="+", metavar="LABELLED", help=files)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("labelled", type=Path, nargs="*", default=[], metavar="LABELLED", help=files)
+    what.add_argument("--behaviour", type=Path, metavar="FILE", help="behaviour tests: .jsonl")
     parser.add_argument(
         "--model", type=Path, help="default (used if omitted), fast, or the folder of a bundle"
     )
@@ -27,15 +31,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         metavar="DIR",
-        help="folder for report.html, metrics.json and the plots; older ones are replaced",
+        help="folder for report.html, metrics.json and the plots, or for behaviour.json; older "
+        "ones are replaced",
     )
     add_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the tables and write the report."""
-    from training.evaluate.run import evaluate
+    from training.evaluate.run import evaluate, evaluate_behaviour
 
     fields = FieldNames.of(options)
+    if options.behaviour:
+        if fields != FieldNames():
+            raise InputError(
+                "evaluate: the options that name fields do not apply to --behaviour",
+                "Leave them out: its fields are id, kind, text, label, group and expect.",
+            )
+        evaluate_behaviour(options.model, options.behaviour, options.out, options.compare)
+        return 0
     evaluate(options.model, options.labelled, options.out, options.compare, fields)
     return 0

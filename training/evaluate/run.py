@@ -1,4 +1,4 @@
-"""The steps of `rasd evaluate`: tables on stdout, then report, metrics.json and plots."""
+"""The steps of `rasd evaluate`: tables on stdout, then report, JSON and plots."""
 
 import json
 import shlex
@@ -18,11 +18,12 @@ from serving.errors import InputError
 from serving.labels import LabelScheme
 from serving.text.normalize import NORMALIZERS
 from training.environment import environment
+from training.evaluate.behaviour import KindResult, read_behaviour, run_behaviour
 from training.evaluate.bootstrap import LEVEL, RESAMPLES, SEED
 from training.evaluate.comparison import Comparison
 from training.evaluate.measure import Evaluation, answer, assess, compare_answers
 from training.evaluate.metrics import Metrics
-from training.evaluate.tables import print_evaluation
+from training.evaluate.tables import print_behaviour, print_evaluation
 from training.labelled.fields import FieldNames
 from training.labelled.reading import DEFAULT_NAMES, LabelledSentence, read_labelled
 
@@ -40,8 +41,7 @@ def evaluate(
     `report.html`, `metrics.json` and the plots. Raises InputError for a bad bundle or file, before
     anything is written.
     """
-    if out is not None and out.exists() and not out.is_dir():
-        raise InputError(f"{out}: a file, not a folder", "Name a folder for --out.")
+    _check_folder(out)
     classifier = Classifier.load(model)
     scheme = classifier.bundle.scheme
     other = _load_other(compare, classifier) if compare else None
@@ -59,6 +59,33 @@ def evaluate(
         write_evaluation(evaluation, comparison, scheme, labelled, out)
     print_evaluation(evaluation, comparison)
     return evaluation.metrics
+
+
+def evaluate_behaviour(
+    model: Path | None, path: Path, out: Path | None = None, compare: Path | None = None
+) -> list[KindResult]:
+    """Run behaviour tests on a bundle (None: the included default); print passes and failures.
+
+    `compare` is another bundle whose passes are printed beside. `out` is a folder for
+    `behaviour.json`. Raises InputError for a bad bundle or file, before anything is written.
+    """
+    _check_folder(out)
+    classifier = Classifier.load(model)
+    cases = read_behaviour(path, classifier.bundle.scheme)
+    classifiers = [classifier, _load_other(compare, classifier)] if compare else [classifier]
+    results = [(each.model, run_behaviour(each, cases)) for each in classifiers]
+    if out is not None:
+        record = {
+            "models": [
+                {"model": name, "kinds": [asdict(kind) for kind in kinds]}
+                for name, kinds in results
+            ],
+            "file": {"file": str(path), "sha256": sha256(path)},
+            **_origin(),
+        }
+        _write_json(record, out / "behaviour.json")
+    print_behaviour(results)
+    return results[0][1]
 
 
 def write_evaluation(
@@ -85,9 +112,7 @@ def write_evaluation(
         "comparison": asdict(comparison) if comparison else None,
         "bootstrap": {"resamples": RESAMPLES, "seed": SEED, "level": LEVEL},
         "files": [{"file": str(path), "sha256": sha256(path)} for path in labelled],
-        "environment": environment().model_dump(mode="json"),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(["rasd", *sys.argv[1:]]),
+        **_origin(),
     }
     page = render_page(evaluation, comparison, scheme, figures, record)
     for name, figure in figures.items():
@@ -95,7 +120,25 @@ def write_evaluation(
             path.write_bytes(png(figure))
     with atomic_file(out / "report.html") as path:
         path.write_text(page, encoding="utf-8")
-    with atomic_file(out / "metrics.json") as path:
+    _write_json(record, out / "metrics.json")
+
+
+def _check_folder(out: Path | None) -> None:
+    if out is not None and out.exists() and not out.is_dir():
+        raise InputError(f"{out}: a file, not a folder", "Name a folder for --out.")
+
+
+def _origin() -> dict[str, Any]:
+    """Return where the figures of a record come from: software, machine, date and command."""
+    return {
+        "environment": environment().model_dump(mode="json"),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": shlex.join(["rasd", *sys.argv[1:]]),
+    }
+
+
+def _write_json(record: dict[str, Any], target: Path) -> None:
+    with atomic_file(target) as path:
         path.write_text(json.dumps(record, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 

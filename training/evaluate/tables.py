@@ -1,8 +1,11 @@
 """The tables that `rasd evaluate` prints, at most 80 columns wide."""
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.table import Table
 
+from training.evaluate.behaviour import KindResult
 from training.evaluate.bootstrap import Interval
 from training.evaluate.comparison import Comparison, Paired
 from training.evaluate.measure import Evaluation, SliceMetrics
@@ -65,6 +68,23 @@ def print_evaluation(evaluation: Evaluation, comparison: Comparison | None = Non
             console.print(f"{number:,} sentences {what}")
 
 
+def print_behaviour(results: Sequence[tuple[str, Sequence[KindResult]]]) -> None:
+    """Print how many cases of each kind every model passes, then what the first one fails."""
+    console = _Console(highlight=False, markup=False, emoji=False)
+    table = _table("kind", "cases", *(name for name, _ in results))
+    columns = [[*kinds, _total(kinds)] for _, kinds in results]
+    for row in zip(*columns, strict=True):
+        shares = (f"{kind.passed:,} ({kind.passed / kind.cases:.0%})" for kind in row)
+        table.add_row(row[0].kind, f"{row[0].cases:,}", *shares)
+    console.print(table)
+    for failure in columns[0][-1].failures:
+        case = failure.case
+        expected = f"{failure.base}, as {case.group}" if case.expect == "same" else case.label
+        answer = failure.answer or "refused"
+        console.print(f"{case.id} {case.kind}: {answer}, expected {expected}", soft_wrap=True)
+        console.print(f"    {case.text}", soft_wrap=True)
+
+
 def _print_weakest(console: Console, evaluation: Evaluation) -> None:
     table = _table("weakest subgroups", "sentences", "accuracy", "95% interval", "macro-F1")
     for part in evaluation.weakest[:_WEAKEST]:
@@ -93,6 +113,11 @@ def _table(first: str, *others: str) -> Table:
     for name in others:
         table.add_column(name, justify="right")
     return table
+
+
+def _total(kinds: Sequence[KindResult]) -> KindResult:
+    failures = tuple(failure for kind in kinds for failure in kind.failures)
+    return KindResult("all", sum(kind.cases for kind in kinds), failures)
 
 
 def _slice(part: SliceMetrics) -> tuple[str, ...]:

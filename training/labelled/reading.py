@@ -201,7 +201,7 @@ def _check_fields(path: Path, row: Row, scheme: LabelScheme) -> LabelledSentence
             problems[name] = row.problem(what, remedy)
         return list(problems.values())
     if fields.label not in scheme.names:
-        return [_label_problem(row, fields.label, scheme)]
+        return [label_problem(row, fields.label, scheme)]
     columns = {
         name: value
         for name, value in given.items()
@@ -214,7 +214,8 @@ def _check_fields(path: Path, row: Row, scheme: LabelScheme) -> LabelledSentence
     )
 
 
-def _label_problem(row: Row, label: str, scheme: LabelScheme) -> Problem:
+def label_problem(row: Row, label: str, scheme: LabelScheme) -> Problem:
+    """Return what is wrong with a label that the scheme does not have."""
     if not label.strip():
         what, near = "'label' is empty", ""
     else:
