@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import json
 import os
 import signal
 import sys
@@ -16,20 +17,27 @@ from serving.atomic import atomic_file
 from serving.errors import InputError, RasdError
 from serving.files.sources import Kind
 from serving.labelling import CHUNK, Task, label, tasks, whole
-from serving.records import Record
+from serving.records import COLUMNS, Record
 
 if TYPE_CHECKING:
     from serving.archive.limit import Limit
     from serving.archive.run import Engine
     from serving.classifier import Classifier
     from serving.files.documents import DocumentStream
-    from serving.files.fields import Unit
+    from serving.files.fields import ReadOptions, Unit
     from serving.files.sources import Source
     from serving.files.writers import Writer
     from serving.labels import LabelScheme
     from serving.progress import SentenceProgress
 
-FORMATS = {".jsonl": "jsonl", ".csv": "csv", ".txt": "table"}
+FORMATS = {
+    ".jsonl": "jsonl",
+    ".jsonl.gz": "jsonl.gz",
+    ".jsonl.zst": "jsonl.zst",
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".txt": "table",
+}
 
 _DESCRIPTION = """\
 Label every sentence of Arabic news. The output has one record per sentence, in input order.
@@ -72,7 +80,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="OUT",
         help="output file, or a folder for parts, written as DIR/ (default: -, stdout)",
     )
-    parser.add_argument("--format", choices=("table", "jsonl", "csv"), help="see below")
+    parser.add_argument("--format", choices=tuple(FORMATS.values()), help="see below")
     parser.add_argument(
         "--input-format",
         choices=get_args(Kind),
@@ -112,6 +120,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         action="store_true",
         help="repair text that was decoded wrongly, where that loses nothing (needs rasd[repair])",
     )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="read everything without the model; report every problem and what would be labelled",
+    )
     add_model(parser)
     parser.add_argument(
         "--threads", type=positive, metavar="N", help="cores to use (default: all available)"
@@ -123,6 +136,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="N|SHARE",
         help="bad records that may be set aside before the run stops: a count, or a share such as "
         "0.05 (default: 0.01)",
+    )
+    archive.add_argument(
+        "--partition-by",
+        metavar="NAME",
+        help="with -o DIR/: a folder NAME=VALUE for each value of a carried field",
     )
     archive.add_argument("--strict", action="store_true", help="stop at the first bad record")
     archive.add_argument(
@@ -167,15 +185,23 @@ def run(options: argparse.Namespace) -> int:
     )
     read.check()
     documents = DocumentStream(sources, read)
+    if options.check:
+        from serving.check import check
+
+        return check(sources, read)
     output = None if options.output == "-" else Path(options.output)
     in_parts = output is not None and (options.output.endswith("/") or output.is_dir())
     if output:
         _check_output(output, sources, in_parts=in_parts)
     form = options.format or ("jsonl" if in_parts else _format_for(output))
+    if by := options.partition_by:
+        _check_partition(by, options.carry, in_parts=in_parts)
     if output and form != "table":
         return _run_archive(options, documents, output.resolve(), form, in_parts=in_parts)
     if in_parts:
         raise InputError(f"{output}: a table has no parts", "Add --format jsonl or csv.")
+    if form not in ("table", "jsonl", "csv"):
+        raise InputError(f"--format {form} needs an output file", "Add -o FILE or -o DIR/.")
     if options.max_rejected or options.strict or options.restart:
         raise InputError(
             "classify: --max-rejected, --strict and --restart need an output file",
@@ -201,12 +227,25 @@ def _run_archive(
 
     classifier = Classifier.load(options.model, threads=options.threads)
     folder = output if in_parts else output.with_name(f"{output.name}.parts")
+    settings = {
+        "format": form,
+        "partition_by": options.partition_by,
+        **dataclasses.asdict(documents.options),
+        "carry": list(documents.options.carry),
+    }
+    written = output_format(
+        form,
+        carry=documents.options.carry,
+        labels=classifier.bundle.scheme.names,
+        about={"rasd.model": classifier.model, "rasd.options": json.dumps(settings)},
+        partition_by=options.partition_by,
+    )
     run = Archive(
-        job=Job(documents.options, folder, output_format(form), options.cache, options.strict),
+        job=Job(documents.options, folder, written, options.cache, options.strict),
         sources=documents.sources,
         identity={
             "input": [_identity(source) for source in documents.sources],
-            "options": {"format": form, **dataclasses.asdict(documents.options)},
+            "options": settings,
             "model": classifier.model,
         },
         limit=options.max_rejected or Limit(),
@@ -251,7 +290,7 @@ def _run_stream(
         records = labelled(documents, classifier, options.unit, progress)
         try:
             with _opened(output) as stream:
-                writer = _writer(stream, form, classifier.bundle.scheme, options.unit, output)
+                writer = _writer(stream, form, classifier.bundle.scheme, documents.options, output)
                 writer.write(records)
                 writer.close()
         except BrokenPipeError:
@@ -314,13 +353,22 @@ def _limit(text: str) -> "Limit":
 def _format_for(output: Path | None) -> str:
     if output is None:
         return "table" if sys.stdout.isatty() else "jsonl"
-    try:
-        return FORMATS[output.suffix.lower()]
-    except KeyError as error:
+    for suffix in ("".join(output.suffixes[-2:]).lower(), output.suffix.lower()):
+        if suffix in FORMATS:
+            return FORMATS[suffix]
+    raise InputError(
+        f"{output}: its suffix {output.suffix!r} names no format",
+        f"End the name with {', '.join(FORMATS)} (a table), or give --format.",
+    )
+
+
+def _check_partition(column: str, carry: Sequence[str], *, in_parts: bool) -> None:
+    if not in_parts:
+        raise InputError("--partition-by needs a folder of parts", "Write -o DIR/.")
+    if column not in carry and "all" not in carry:
         raise InputError(
-            f"{output}: its suffix {output.suffix!r} names no format",
-            "End the name with .jsonl, .csv or .txt (a table), or give --format.",
-        ) from error
+            f"--partition-by {column}: this field is not carried", f"Add --carry {column}."
+        )
 
 
 def _check_output(output: Path, sources: "Sequence[Source]", *, in_parts: bool) -> None:
@@ -356,16 +404,22 @@ def _opened(output: Path | None) -> Iterator[BinaryIO]:
 
 
 def _writer(
-    stream: BinaryIO, form: str, scheme: "LabelScheme", unit: "Unit", output: Path | None
+    stream: BinaryIO, form: str, scheme: "LabelScheme", read: "ReadOptions", output: Path | None
 ) -> "Writer":
     if form == "table":
         from serving.files.table import TableWriter
 
         terminal = output is None and sys.stdout.isatty()
-        return TableWriter(stream, scheme, by_document=unit == "document", terminal=terminal)
+        return TableWriter(stream, scheme, by_document=read.unit == "document", terminal=terminal)
     from serving.files.writers import CsvWriter, JsonLinesWriter
 
     if form == "jsonl":
         return JsonLinesWriter(stream)
     # Excel needs the mark to read a file; programs that read a pipe do not expect it.
-    return CsvWriter(stream, byte_order_mark=output is not None)
+    every = "all" in read.carry
+    return CsvWriter(
+        stream,
+        byte_order_mark=output is not None,
+        columns=(*COLUMNS, "carried") if every else COLUMNS,
+        carry=() if every else read.carry,
+    )

@@ -12,12 +12,14 @@ from typing import BinaryIO, TypeVar
 
 from serving.archive.cache import CachedClassifier
 from serving.archive.outputs import Output
+from serving.archive.partitions import PartitionWriter
 from serving.archive.parts import PartFiles, PartKey, Parts, PartSummary
 from serving.archive.plan import Slice
 from serving.errors import Problem, refusal
 from serving.files.documents import read_documents
 from serving.files.fields import ReadOptions
 from serving.files.rows import unreadable
+from serving.files.writers import Writer
 from serving.labelling import Scorer, Splitter, Task, label, tasks, whole
 from serving.records import Document
 
@@ -42,6 +44,19 @@ class Job:
     cache: int
     strict: bool
 
+    @property
+    def partitioned(self) -> bool:
+        """Whether parts are split by the values of a carried field."""
+        return self.output.partition_by is not None
+
+    def writer(self, stream: BinaryIO, key: PartKey) -> Writer:
+        """Return the writer of a part's records, to `stream` or to the folders of partitions."""
+        output = self.output
+        if output.partition_by is None:
+            return output.make_writer(stream)
+        name = f"{key}{output.suffix}"
+        return PartitionWriter(self.folder, name, output.partition_by, output.make_writer)
+
 
 class Labeller:
     """A loaded model that labels slices; `on_chunk` gets sentences and bytes as they are done."""
@@ -55,7 +70,7 @@ class Labeller:
         """Take the model of the job. `on_chunk` gets new sentences and the bytes of the slice."""
         self._job = job
         self._classifier = CachedClassifier(classifier, job.cache)
-        self._parts = Parts(job.folder, job.output.suffix)
+        self._parts = Parts(job.folder, job.output.suffix, partitioned=job.partitioned)
         self._on_chunk = on_chunk
 
     def label(self, number: int, sources: Slice) -> Iterator[PartSummary]:
@@ -71,15 +86,15 @@ class Labeller:
         key = PartKey(number, len(before))
         while not documents.ended:
             with self._parts.writing(key) as files:
-                self._write(documents, files)
+                self._write(documents, files, key)
             yield files.summary
             key = PartKey(number, key.number + 1)
 
-    def _write(self, documents: "_Documents", files: PartFiles) -> None:
+    def _write(self, documents: "_Documents", files: PartFiles, key: PartKey) -> None:
         split = whole if self._job.read.unit == "sentence" else self._classifier.split
         seen, repeats = self._classifier.sentences, self._classifier.repeats
         found = _Found(documents, files.rejects)
-        writer = self._job.output.make_writer(files.data)
+        writer = self._job.writer(files.data, key)
         # Reading and splitting go on in a thread while ONNX Runtime computes.
         for chunk in label(ahead(found.tasks(split), CHUNK), self._classifier, CHUNK):
             writer.write(chunk)

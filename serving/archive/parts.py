@@ -61,10 +61,14 @@ class PartKey:
 class Parts:
     """The folder of one run's parts, locked against a second run."""
 
-    def __init__(self, folder: Path, suffix: str) -> None:
-        """Take the folder and the suffix of the parts' files (`.jsonl`, `.csv`, `.parquet`)."""
+    def __init__(self, folder: Path, suffix: str, *, partitioned: bool = False) -> None:
+        """Take the folder and the suffix of the parts' files (`.jsonl`, `.csv`, `.parquet`).
+
+        The records of a `partitioned` run are not here but in a folder for each value.
+        """
         self.folder = folder
         self._suffix = suffix
+        self._partitioned = partitioned
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -145,7 +149,7 @@ class Parts:
 
     def clear(self) -> None:
         """Remove every part and the run's identity; nothing else that is in the folder."""
-        for pattern in ("part-*", ".part-*", _IDENTITY):
+        for pattern in ("part-*", ".part-*", "*=*/part-*", _IDENTITY):
             for path in self.folder.glob(pattern):
                 path.unlink()
 
@@ -165,7 +169,8 @@ class Parts:
                     stream.flush()
                     os.fsync(stream.fileno())
             for path, target in zip(temporary, targets, strict=True):
-                path.replace(target)
+                if not (self._partitioned and target == targets[0]):
+                    path.replace(target)
             _write_json(self._path(key, ".json"), asdict(files.summary))
         except OSError as error:
             raise RasdError(

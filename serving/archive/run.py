@@ -80,7 +80,7 @@ class Archive:
         of another one. Raises InputError for that and for too many rejected records, Stopped after
         a signal.
         """
-        parts = Parts(self.job.folder, self.job.output.suffix)
+        parts = Parts(self.job.folder, self.job.output.suffix, partitioned=self.job.partitioned)
         with parts.locked():
             if self.restart or any(source.place is None for source in self.sources):
                 parts.clear()

@@ -2,6 +2,7 @@
 
 import io
 import os
+import stat
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -187,10 +188,9 @@ def find_sources(inputs: Sequence[str], kind: Kind | None = None) -> list[Source
             if source.kind is None:
                 problem = f"{name}: cannot read this kind of file ({suffix_of(path)})"
                 raise InputError(problem, f"{SUPPORTED} --input-format names the format.")
+            if not os.access(path, os.R_OK):
+                raise InputError(f"{source}: may not be read", "Check the file's permissions.")
             sources.append(source)
-    for source in sources:
-        if source.path is not None and not os.access(source.path, os.R_OK):
-            raise InputError(f"{source}: may not be read", "Check the file's permissions.")
     return sources
 
 
@@ -234,6 +234,15 @@ def _at_url(url: str, kind: Kind | None) -> list[Source]:
     return sources
 
 
+def _waits(path: Path) -> bool:
+    """Tell whether reading would wait for another program: a pipe, a socket or a device."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False  # reading it will say so
+    return not stat.S_ISREG(mode)
+
+
 def _search(folder: Path, kind: Kind | None) -> list[Source]:
     """Return the supported files under `folder` in the order of their paths, hidden ones left out.
 
@@ -247,7 +256,7 @@ def _search(folder: Path, kind: Kind | None) -> list[Source]:
     for parent, folders, names in os.walk(folder, onerror=fail):
         folders[:] = [name for name in folders if not name.startswith(".")]
         paths += [Path(parent, name) for name in names if not name.startswith(".")]
-    supported = [path for path in sorted(paths) if recognise(path, "").kind]
+    supported = [path for path in sorted(paths) if recognise(path, "").kind and not _waits(path)]
     if not supported:
         raise InputError(f"{folder}: no supported file in this folder", SUPPORTED)
     if others := set(paths).difference(supported):

@@ -45,6 +45,10 @@ def warc_rows(file: BinaryIO, name: str) -> Iterator[Row | Problem]:
             raise
         except Exception as error:
             raise BadFile(f"not a complete WARC file: {error}", "Copy it again.") from error
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":  # the library's own, which has no name
+                raise
+            raise BadFile("not a complete WARC file", "Copy it again.") from error
         if record is None:
             return
         number += 1
