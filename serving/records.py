@@ -100,20 +100,23 @@ class Record:
         model: str,
     ) -> "Record":
         """Return the record of sentence `number` of a document, answered by `model`."""
-        place = (document.id, number, sentence.start, sentence.end, sentence.text)
-        if isinstance(answer, Refusal):
-            values: tuple[Any, ...] = (None, None, False, {}, model, False, answer.reason)
-        else:
-            values = (
-                answer.label,
-                answer.probability,
-                answer.certain,
-                answer.probabilities,
-                model,
-                answer.truncated,
-                None,
-            )
-        return cls(*place, *values, damage=document.damage, carried=document.carried)
+        found = answer if isinstance(answer, Prediction) else None
+        return cls(
+            doc_id=document.id,
+            sentence=number,
+            start=sentence.start,
+            end=sentence.end,
+            text=sentence.text,
+            label=found.label if found else None,
+            probability=found.probability if found else None,
+            certain=found is not None and found.certain,
+            probabilities=found.probabilities if found else {},
+            model=model,
+            truncated=found is not None and found.truncated,
+            error=answer.reason if isinstance(answer, Refusal) else None,
+            damage=document.damage,
+            carried=document.carried,
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return the public JSON object, carried fields last.

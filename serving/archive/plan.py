@@ -47,7 +47,10 @@ def _pieces(source: Source, *, lines: bool, text_fields: Sequence[str]) -> Itera
     elif source.kind == "parquet":
         with source.open() as stream:
             pieces = row_groups(stream, SLICE_BYTES)
-        yield from (dataclasses.replace(source, groups=groups) for groups in pieces or [None])
+        for groups in pieces:
+            yield dataclasses.replace(source, groups=groups)
+        if not pieces:
+            yield source
     elif not in_records:
         yield source
     else:

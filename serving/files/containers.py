@@ -8,6 +8,7 @@ import dataclasses
 import tarfile
 import zipfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
@@ -57,9 +58,8 @@ def _zip_members(source: Source, file: BinaryIO) -> Iterator[Member | Problem]:
                 yield Problem(str(member), what, "Pack it again without a password.")
                 continue
             damaged = BadFile("damaged in the zip file", "Copy or pack it again.")
-            size = info.compress_size
             with stream:
-                yield member, bounded(stream, lambda size=size: size, damaged)
+                yield member, bounded(stream, partial(int, info.compress_size), damaged)
 
 
 def _tar_members(source: Source, file: BinaryIO) -> Iterator[Member | Problem]:
@@ -67,14 +67,14 @@ def _tar_members(source: Source, file: BinaryIO) -> Iterator[Member | Problem]:
     try:
         with tarfile.open(fileobj=file, mode="r|") as packed:
             for info in packed:
-                packed.members = []  # it would keep all it has passed
+                packed.members = []  # type: ignore[attr-defined] # it would keep all it has passed
                 if not info.isfile():
                     continue
                 member = _member(source, info.name)
                 if isinstance(member, Problem):
                     yield member
                 elif stream := packed.extractfile(info):
-                    yield member, bounded(stream, lambda size=info.size: size, damaged)
+                    yield member, bounded(stream, partial(int, info.size), damaged)
     except (tarfile.TarError, EOFError) as error:
         raise damaged from error
 

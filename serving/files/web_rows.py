@@ -51,6 +51,8 @@ def warc_rows(file: BinaryIO, name: str) -> Iterator[Row | Problem]:
             raise BadFile("not a complete WARC file", "Copy it again.") from error
         if record is None:
             return
+        if _is_cut(record, len(raw)):
+            raise BadFile("not a complete WARC file: cut off in its last page", "Copy it again.")
         number += 1
         where = f"{name}: page {number}"
         kind = record.http_content_type or ""
@@ -70,6 +72,16 @@ def warc_rows(file: BinaryIO, name: str) -> Iterator[Row | Problem]:
         yield Row(where, number, number, fields | fetched)
 
 
+def _is_cut(record: Any, size: int) -> bool:
+    """Tell whether a record ends before its own length; only that of encoded pages is unknown."""
+    headers = record.http_headers
+    if record.headers.get("Content-Length") is None or headers is None:
+        return True
+    if headers.get("Content-Encoding") or headers.get("Transfer-Encoding"):
+        return False
+    return size < min(int(record.content_length), MAX_RECORD + 1)
+
+
 def _page(raw: bytes, charset: str | None = None) -> dict[str, Any] | None:
     """Return the main text of a page, its title, date and address; None for what is no page."""
     try:
@@ -81,10 +93,12 @@ def _page(raw: bytes, charset: str | None = None) -> dict[str, Any] | None:
     if b"\0" in raw[:1000] and not raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         return None
     try:
-        tree = HTMLTree.parse_from_bytes(raw, _encoding(raw, charset) or detect_encoding(raw))
+        tree = HTMLTree.parse_from_bytes(
+            raw, _encoding(raw, charset) or detect_encoding(raw) or "utf-8"
+        )
         text = extract_plain_text(tree, main_content=True, alt_texts=False, list_bullets=False)
-        date = tree.document.query_selector(_DATE)
-        link = tree.document.query_selector(_LINK)
+        page: Any = tree.document
+        date, link = page.query_selector(_DATE), page.query_selector(_LINK)
     except Exception:  # the parser's own errors: it takes nearly anything for HTML
         return None
     return {
