@@ -25,38 +25,9 @@ def html_rows(file: BinaryIO, name: str) -> Iterator[Row | Problem]:
 
 def warc_rows(file: BinaryIO, name: str) -> Iterator[Row | Problem]:
     """Yield a row for every HTML page; `id` is its address, `date` when it was fetched."""
-    try:
-        from fastwarc.warc import ArchiveIterator, WarcRecordType
-    except ModuleNotFoundError as error:
-        raise missing_extra("A WARC file", "fastwarc", "html") from error
-    if not file.peek(5)[:5].startswith(b"WARC/"):  # type: ignore[attr-defined]
-        raise BadFile("not a WARC file", "Copy it again, or give it the suffix of what it is.")
-    records = iter(
-        ArchiveIterator(
-            file, record_types=WarcRecordType.response, auto_decode="all", stream_detect=False
-        )
-    )
-    number = 0
-    while True:
-        try:
-            record = next(records, None)
-            raw = b"" if record is None else record.reader.read(MAX_RECORD + 1)
-        except BadFile:
-            raise
-        except Exception as error:
-            raise BadFile(f"not a complete WARC file: {error}", "Copy it again.") from error
-        except BaseException as error:
-            if type(error).__name__ != "PanicException":  # the library's own, which has no name
-                raise
-            raise BadFile("not a complete WARC file", "Copy it again.") from error
-        if record is None:
-            return
-        if _is_cut(record, len(raw)):
-            raise BadFile("not a complete WARC file: cut off in its last page", "Copy it again.")
-        number += 1
+    for number, (record, raw) in enumerate(_responses(file), 1):
         where = f"{name}: page {number}"
-        kind = record.http_content_type or ""
-        if kind not in ("text/html", "application/xhtml+xml"):
+        if record.http_content_type not in ("text/html", "application/xhtml+xml"):
             continue
         if record.http_headers.status_code != 200:
             continue
@@ -70,6 +41,34 @@ def warc_rows(file: BinaryIO, name: str) -> Iterator[Row | Problem]:
             continue
         fetched = {"id": url, "url": url, "date": record.headers.get("WARC-Date")}
         yield Row(where, number, number, fields | fetched)
+
+
+def _responses(file: BinaryIO) -> Iterator[tuple[Any, bytes]]:
+    """Yield the responses of a WARC file, each with its body up to MAX_RECORD and one byte more."""
+    try:
+        from fastwarc.warc import ArchiveIterator, WarcRecordType
+    except ModuleNotFoundError as error:
+        raise missing_extra("A WARC file", "fastwarc", "html") from error
+    if not file.peek(5)[:5].startswith(b"WARC/"):  # type: ignore[attr-defined]
+        raise BadFile("not a WARC file", "Copy it again, or give it the suffix of what it is.")
+    kind = WarcRecordType.response
+    records = iter(ArchiveIterator(file, record_types=kind, auto_decode="all", stream_detect=False))
+    while True:
+        try:
+            record = next(records, None)
+            raw = b"" if record is None else record.reader.read(MAX_RECORD + 1)
+        except BadFile:
+            raise
+        except BaseException as error:
+            # The library's panics are no Exception, and their class cannot be imported.
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
+            raise BadFile(f"not a complete WARC file: {error}", "Copy it again.") from error
+        if record is None:
+            return
+        if _is_cut(record, len(raw)):
+            raise BadFile("not a complete WARC file: cut off in its last page", "Copy it again.")
+        yield record, raw
 
 
 def _is_cut(record: Any, size: int) -> bool:
