@@ -32,7 +32,7 @@ def check(sources: Sequence[Source], options: ReadOptions) -> int:
                 documents[kind] += 1
                 sentences += 1 if options.unit == "sentence" else len(split_sentences(item.text))
                 notes.update(item.notes)
-                fields.update(item.metadata)
+                fields.update(item.metadata.keys())
             elif item.warning:
                 notes[item.what] += 1
             else:
