@@ -31,7 +31,7 @@ from serving.classifier import softmax
 from serving.labels import LabelScheme
 from serving.onnx_model import TokenIds, load_tokenizer, tokenize
 from serving.text.normalize import NORMALIZERS
-from training.config import TrainConfig, load_config
+from training.config import TrainConfig, encoder_to_load, load_config
 from training.evaluate.calibration import fit_calibration
 from training.labelled.reading import LabelledSentence
 from training.labelled.splits import read_sides
@@ -220,7 +220,7 @@ def measure(name: str, seed: int, train: list[Path], dev: Path) -> dict[str, Any
     scheme = LabelScheme.read(config.labels)
     sides = read_sides(config, scheme, NORMALIZERS[config.normalizer].apply)
     sentences = [item for item in sides.train if drawn(item.text)]
-    encoder = load_encoder(config.encoder_to_load(), dropout=config.model.encoder_dropout)
+    encoder = load_encoder(encoder_to_load(config.encoder), dropout=config.model.encoder_dropout)
     keep_layers(encoder, config.distill.layers)
     set_seed(seed)  # for the head
     model = recipe.model(
@@ -257,7 +257,7 @@ def fit(
     names = LabelScheme.read(config.labels).names
     normalize = NORMALIZERS[config.normalizer].apply
     tokenizer = load_tokenizer(
-        Path(config.encoder_to_load()) / "tokenizer.json", max_length=config.max_length
+        Path(encoder_to_load(config.encoder)) / "tokenizer.json", max_length=config.max_length
     )
 
     def tokens(side: Sequence[LabelledSentence]) -> list[TokenIds]:

@@ -70,12 +70,28 @@ class GoldenPrediction(_Strict):
     probabilities: tuple[_Probability, ...]
 
 
+class Stage(_Strict):
+    """One of a cascade's two bundles: a folder inside the cascade's, or an included model."""
+
+    folder: _Name
+    model: str
+
+
+class Cascade(_Strict):
+    """Two bundles that answer as one: `second` where `first` is less sure than `below`."""
+
+    first: Stage
+    second: Stage
+    below: _Probability
+
+
 class Manifest(_Strict):
     """The content of `bundle.json`.
 
     `temperature` and `power` turn logits into probabilities (see `serving.classifier.softmax`).
     With the same `golden_arithmetic` the golden predictions must match bit for bit, else within a
     tolerance. `metrics` are on the held-out sentences; the card and `GET /v1/model` show them.
+    A `cascade` has no graph of its own, and no calibration: those of its two bundles apply.
     """
 
     format: Literal[1] = 1
@@ -92,6 +108,7 @@ class Manifest(_Strict):
     metrics: Annotated[dict[str, Any], AfterValidator(_finite)]
     provenance: Provenance | None
     files: dict[_FileName, _Sha256]
+    cascade: Cascade | None = None
 
     @property
     def model(self) -> str:
@@ -101,10 +118,11 @@ class Manifest(_Strict):
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A verified model folder."""
+    """A verified model folder; `stages` are the two bundles of a cascade."""
 
     folder: Path
     manifest: Manifest
+    stages: tuple["Bundle", ...] = ()
 
     @property
     def scheme(self) -> LabelScheme:
@@ -127,7 +145,7 @@ class Bundle:
         manifest = read_manifest(folder)
         _verify_files(folder, manifest)
         _verify_normalizer(folder, manifest.normalizer)
-        return cls(folder, manifest)
+        return cls(folder, manifest, _load_stages(folder, manifest))
 
 
 def shipped_model(name: str = "default") -> Path:
@@ -140,7 +158,7 @@ def find_model(model: Path) -> Path:
 
     If both exist, it is the folder.
     """
-    named = str(model) in _shipped_names() and not model.exists()
+    named = str(model) in included_models() and not model.exists()
     return _SHIPPED / model if named else model
 
 
@@ -156,7 +174,8 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
 
-def _shipped_names() -> list[str]:
+def included_models() -> list[str]:
+    """Return the names of the models in the package."""
     return sorted(path.parent.name for path in _SHIPPED.glob(f"*/{MANIFEST}"))
 
 
@@ -166,8 +185,8 @@ def read_manifest(folder: Path) -> Manifest:
     Raises InputError.
     """
     path = folder / MANIFEST
-    ours = " or ".join(_shipped_names())
-    remedy = f"Name a folder made by `rasd train` or `rasd export`, or a model that ships: {ours}."
+    ours = " or ".join(included_models())
+    remedy = f"Name a folder made by `rasd train` or `rasd export`, or an included model: {ours}."
     if not os.path.isdir(folder):  # noqa: PTH112 - Path's raises where a name is too long
         raise InputError(f"{folder}: no such model folder", remedy)
     if not path.exists():
@@ -188,8 +207,28 @@ def read_manifest(folder: Path) -> Manifest:
         ) from error
 
 
+def _load_stages(folder: Path, manifest: Manifest) -> tuple[Bundle, ...]:
+    """Load the two bundles of a cascade; they must be those that it was made of."""
+    if manifest.cascade is None:
+        return ()
+    stages = []
+    for stage in (manifest.cascade.first, manifest.cascade.second):
+        inside = folder / stage.folder
+        home = inside if inside.is_dir() else shipped_model(stage.folder)
+        bundle = Bundle.load(home)
+        found = bundle.manifest
+        if found.model != stage.model or found.scheme != manifest.scheme or found.cascade:
+            raise InputError(
+                f"{folder}: was made of {stage.model}, but {home} holds {found.model}",
+                "Make the cascade again with `rasd cascade`.",
+            )
+        stages.append(bundle)
+    return tuple(stages)
+
+
 def _verify_files(folder: Path, manifest: Manifest) -> None:
-    names = tuple(dict.fromkeys((*REQUIRED_FILES, *manifest.files)))
+    required = () if manifest.cascade else REQUIRED_FILES
+    names = tuple(dict.fromkeys((*required, *manifest.files)))
     total = sum(_size(folder, name) for name in names)
     if total > MAX_BYTES:
         raise InputError(
@@ -198,7 +237,9 @@ def _verify_files(folder: Path, manifest: Manifest) -> None:
         )
     for name in names:
         _verify_digest(folder / name, manifest.files.get(name))
-    for name in sorted(external_files(folder / "model.onnx") - set(manifest.files)):
+    graph = folder / "model.onnx"
+    read = set() if manifest.cascade else external_files(graph)
+    for name in sorted(read - set(manifest.files)):
         raise InputError(
             f"{folder}: model.onnx reads {name!r}, which {MANIFEST} does not list",
             "Make the bundle again with `rasd export`, which lists every file.",

@@ -1,6 +1,7 @@
 """Sentences to predictions: every command and service classifies through this."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,11 @@ from serving.text.sentences import split_sentences
 # differs far more. With the bundle's own CPU features and libraries, nothing may differ.
 GOLDEN_TOLERANCE = 0.05
 
+# Raw characters for each that is left after normalising: a letter with two marks and a tatweel.
+MARKS = 4
+# Texts whose tokens are counted together.
+COUNTED = 64
+
 _EMPTY = Refusal("nothing to classify: no letter or digit is left after normalising")
 _NOT_FINITE = Refusal("the model gave no finite probabilities")
 
@@ -27,25 +33,12 @@ class Classifier:
 
     def __init__(self, bundle: Bundle, *, threads: int | None = None) -> None:
         """Load graph and tokenizer of a verified bundle; raise InputError if they do not load."""
-        manifest = bundle.manifest
         self.bundle = bundle
-        self.model = manifest.model
+        self.model = bundle.manifest.model
         self._names = bundle.scheme.names
-        self._normalize = NORMALIZERS[manifest.normalizer.name].apply
-        try:
-            self._tokenizer = load_tokenizer(
-                bundle.folder / "tokenizer.json", max_length=manifest.max_length
-            )
-            self.onnx = OnnxModel(
-                bundle.folder / "model.onnx", padding_id=bundle.padding_id, threads=threads
-            )
-            special = self._tokenizer.num_special_tokens_to_add(is_pair=False)
-            self.room = manifest.max_length - special  # tokens of a sentence that is read whole
-        except Exception as error:  # the two libraries raise no narrower type of their own
-            raise InputError(
-                f"{bundle.folder}: the model does not load: {' '.join(str(error).split())}",
-                "Copy the bundle again, or make it again with `rasd export`.",
-            ) from error
+        stages = bundle.stages or (bundle,)
+        self._models = [_Model(stage, threads) for stage in stages]
+        self.room = min(model.room for model in self._models)  # tokens of a sentence read whole
 
     @classmethod
     def load(cls, model: Path | str | None = None, *, threads: int | None = None) -> "Classifier":
@@ -66,19 +59,26 @@ class Classifier:
         """
         if isinstance(sentences, str):
             raise TypeError("classify takes a list of sentences; this is one string")
-        answers: list[Prediction | Refusal] = [_EMPTY] * len(sentences)
-        normalized = [self._normalize(sentence) for sentence in sentences]
-        kept = [i for i, text in enumerate(normalized) if any(map(str.isalnum, text))]
-        tokens = tokenize(self._tokenizer, [normalized[i] for i in kept])
-        logits = self.onnx.logits([item.ids for item in tokens])
-        manifest = self.bundle.manifest
-        probabilities = softmax(logits, manifest.temperature, manifest.power)
-        for index, item, row in zip(kept, tokens, probabilities, strict=True):
-            if np.isfinite(row).all():
-                answers[index] = self._prediction(row, truncated=item.truncated)
-            else:
-                answers[index] = _NOT_FINITE
-        return answers
+        answers = self._models[0].score(sentences)
+        if cascade := self.bundle.manifest.cascade:
+            # Which sentences the second model is asked depends on nothing but their own scores.
+            unsure = [
+                index
+                for index, answer in enumerate(answers)
+                if not isinstance(answer, Refusal) and answer.probabilities.max() < cascade.below
+            ]
+            second = self._models[1].score([sentences[index] for index in unsure])
+            for index, answer in zip(unsure, second, strict=True):
+                answers[index] = answer
+        return [
+            answer if isinstance(answer, Refusal) else self._prediction(answer)
+            for answer in answers
+        ]
+
+    def watch_batches(self, on_batch: Callable[[int], object]) -> None:
+        """Call `on_batch` with the tokens of every micro-batch, on the thread that runs it."""
+        for model in self._models:
+            model.onnx.on_batch = on_batch
 
     def split(self, document: str) -> list[Sentence]:
         """Return the sentences of a document; what the model cannot read whole is cut into clauses.
@@ -89,18 +89,18 @@ class Classifier:
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Return the lengths of texts as the model reads them, in tokens, special ones aside."""
-        return count_tokens(self._tokenizer, [self._normalize(text) for text in texts])
+        return self._models[0].count_tokens(texts)
 
-    def _prediction(self, probabilities: FloatArray, *, truncated: bool) -> Prediction:
-        best = int(probabilities.argmax())
-        values = [float(value) for value in probabilities]
+    def _prediction(self, scores: "_Scores") -> Prediction:
+        best = int(scores.probabilities.argmax())
+        values = [float(value) for value in scores.probabilities]
         return Prediction(
             label=self._names[best],
             probability=values[best],
             probabilities=dict(zip(self._names, values, strict=True)),
             # What was not read may say the opposite.
-            certain=values[best] >= self.bundle.manifest.threshold and not truncated,
-            truncated=truncated,
+            certain=values[best] >= self.bundle.manifest.threshold and not scores.truncated,
+            truncated=scores.truncated,
         )
 
     def _verify_golden(self) -> None:
@@ -124,6 +124,76 @@ class Classifier:
                     f"the bundle {expects} {list(item.probabilities)}",
                     "Copy the bundle again, or make it again on this machine with `rasd export`.",
                 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Scores:
+    """The calibrated probabilities (labels,) of one sentence."""
+
+    probabilities: FloatArray
+    truncated: bool
+
+
+class _Model:
+    """One graph with its normaliser, tokenizer and calibration."""
+
+    def __init__(self, bundle: Bundle, threads: int | None) -> None:
+        manifest = bundle.manifest
+        self._manifest = manifest
+        self._normalize = NORMALIZERS[manifest.normalizer.name].apply
+        try:
+            self._tokenizer = load_tokenizer(
+                bundle.folder / "tokenizer.json", max_length=manifest.max_length
+            )
+            self.onnx = OnnxModel(
+                bundle.folder / "model.onnx", padding_id=bundle.padding_id, threads=threads
+            )
+            special = self._tokenizer.num_special_tokens_to_add(is_pair=False)
+            self.room = manifest.max_length - special
+            longest = max(map(len, self._tokenizer.get_vocab(with_added_tokens=False)))
+            # As many characters as the model's tokens can cover.
+            self._characters = longest * manifest.max_length
+        except Exception as error:  # the two libraries raise no narrower type of their own
+            raise InputError(
+                f"{bundle.folder}: the model does not load: {' '.join(str(error).split())}",
+                "Copy the bundle again, or make it again with `rasd export`.",
+            ) from error
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        counts: list[int] = []
+        for start in range(0, len(texts), COUNTED):
+            read = [self._read(text) for text in texts[start : start + COUNTED]]
+            found = count_tokens(self._tokenizer, [text for text, _ in read])
+            # What is cut is too long, whatever it counts.
+            counts += [
+                max(number, self.room + 1) if cut else number
+                for number, (_, cut) in zip(found, read, strict=True)
+            ]
+        return counts
+
+    def score(self, sentences: Sequence[str]) -> list[_Scores | Refusal]:
+        scores: list[_Scores | Refusal] = [_EMPTY] * len(sentences)
+        read = [self._read(sentence) for sentence in sentences]
+        kept = [i for i, (text, _) in enumerate(read) if any(map(str.isalnum, text))]
+        tokens = tokenize(self._tokenizer, [read[i][0] for i in kept])
+        logits = self.onnx.logits([item.ids for item in tokens])
+        probabilities = softmax(logits, self._manifest.temperature, self._manifest.power)
+        for index, item, row in zip(kept, tokens, probabilities, strict=True):
+            finite = bool(np.isfinite(row).all())
+            truncated = item.truncated or read[index][1]
+            scores[index] = _Scores(row, truncated) if finite else _NOT_FINITE
+        return scores
+
+    def _read(self, text: str) -> tuple[str, bool]:
+        """Return the normalised text as far as the model could read it, and whether that is less.
+
+        Both cuts bound the memory: one character may normalise to 18, and the tokenizer needs
+        about 500 bytes for each.
+        """
+        raw = text[: MARKS * self._characters]
+        normalized = self._normalize(raw)
+        cut = len(raw) < len(text) or len(normalized) > self._characters
+        return normalized[: self._characters], cut
 
 
 def softmax(logits: FloatArray, temperature: float, power: float = 1.0) -> FloatArray:

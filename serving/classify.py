@@ -12,19 +12,20 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, get_args
 
-from serving.arguments import add_model, positive
+from serving.arguments import add_model, positive, whole_number
 from serving.atomic import atomic_file
 from serving.errors import InputError, RasdError
 from serving.files.sources import Kind
 from serving.labelling import CHUNK, Task, label, tasks, whole
 from serving.records import COLUMNS, Record
+from serving.terminal import tell
 
 if TYPE_CHECKING:
     from serving.archive.limit import Limit
     from serving.archive.run import Engine
     from serving.classifier import Classifier
     from serving.files.documents import DocumentStream
-    from serving.files.fields import ReadOptions, Unit
+    from serving.files.fields import Unit
     from serving.files.sources import Source
     from serving.files.writers import Writer
     from serving.labels import LabelScheme
@@ -58,9 +59,13 @@ and a byte order mark does not count."""
 
 _OUTPUT = """\
 Without --format, the suffix of -o decides (.jsonl, .csv, or .txt for the table); standard output is
-a table on a terminal and JSON Lines otherwise. -o writes atomically: if the command fails, no
-partial file is left. A CSV file begins with the byte order mark that Excel needs to read Arabic
-(read it as utf-8-sig); CSV on standard output has none."""
+a table on a terminal and JSON Lines otherwise. A CSV file begins with the byte order mark that
+Excel needs to read Arabic (read it as utf-8-sig); CSV on standard output has none. A CSV cell that
+a spreadsheet would run as a formula gets an apostrophe in front; rasd takes it off when it reads
+the file.
+
+With -o the output file appears when it is complete. Repeat an interrupted command to continue it.
+Bad records are set aside in OUT.rejected.jsonl; without -o the first one ends the command."""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -80,7 +85,15 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="OUT",
         help="output file, or a folder for parts, written as DIR/ (default: -, stdout)",
     )
-    parser.add_argument("--format", choices=tuple(FORMATS.values()), help="see below")
+    parser.add_argument(
+        "--format", choices=tuple(FORMATS.values()), help="output format (default: see below)"
+    )
+    parser.add_argument(
+        "--raw-csv",
+        action="store_true",
+        help="write CSV cells that a spreadsheet would run as formulas without the apostrophe that "
+        "prevents it",
+    )
     parser.add_argument(
         "--input-format",
         choices=get_args(Kind),
@@ -148,8 +161,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     archive.add_argument(
         "--cache",
-        type=int,
-        default=100_000,
+        type=whole_number,
         metavar="N",
         help="sentences to remember, so that exact repeats are scored once; 0 is none "
         "(default: 100000)",
@@ -157,7 +169,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     archive.add_argument(
         "--engine",
         choices=("local", "ray"),
-        default="local",
         help="where slices are labelled: this machine, or a Ray cluster (default: local)",
     )
     archive.add_argument(
@@ -196,17 +207,23 @@ def run(options: argparse.Namespace) -> int:
     form = options.format or ("jsonl" if in_parts else _format_for(output))
     if by := options.partition_by:
         _check_partition(by, options.carry, in_parts=in_parts)
+    if options.raw_csv and form != "csv":
+        raise InputError(
+            f"classify: --raw-csv has no effect on the format {form}",
+            "Leave it out, or add --format csv.",
+        )
     if output and form != "table":
         return _run_archive(options, documents, output.resolve(), form, in_parts=in_parts)
     if in_parts:
         raise InputError(f"{output}: a table has no parts", "Add --format jsonl or csv.")
     if form not in ("table", "jsonl", "csv"):
         raise InputError(f"--format {form} needs an output file", "Add -o FILE or -o DIR/.")
-    if options.max_rejected or options.strict or options.restart:
-        raise InputError(
-            "classify: --max-rejected, --strict and --restart need an output file",
-            "Add -o OUT.jsonl; without a file the first bad record stops the run.",
-        )
+    for name in ("max-rejected", "strict", "restart", "cache", "engine", "ray-address"):
+        if (given := getattr(options, name.replace("-", "_"))) is not None and given is not False:
+            raise InputError(
+                f"--{name} needs a .jsonl or .csv file to write to",
+                "Name one with -o. Elsewhere the first bad record ends the command.",
+            )
     return _run_stream(options, documents, output, form)
 
 
@@ -219,6 +236,7 @@ def _run_archive(
     in_parts: bool,
 ) -> int:
     """Label into parts that outlive a crash, and report what was done."""
+    from serving.archive.cache import CAPACITY
     from serving.archive.labeller import Job
     from serving.archive.limit import Limit
     from serving.archive.outputs import output_format
@@ -226,9 +244,10 @@ def _run_archive(
     from serving.classifier import Classifier
 
     classifier = Classifier.load(options.model, threads=options.threads)
+    cache = CAPACITY if options.cache is None else options.cache
     folder = output if in_parts else output.with_name(f"{output.name}.parts")
     settings = {
-        "format": form,
+        "format": "raw csv" if options.raw_csv else form,
         "partition_by": options.partition_by,
         **dataclasses.asdict(documents.options),
         "carry": list(documents.options.carry),
@@ -239,9 +258,10 @@ def _run_archive(
         labels=classifier.bundle.scheme.names,
         about={"rasd.model": classifier.model, "rasd.options": json.dumps(settings)},
         partition_by=options.partition_by,
+        raw_csv=options.raw_csv,
     )
     run = Archive(
-        job=Job(documents.options, folder, written, options.cache, options.strict),
+        job=Job(documents.options, folder, written, cache, options.strict),
         sources=documents.sources,
         identity={
             "input": [_identity(source) for source in documents.sources],
@@ -253,19 +273,20 @@ def _run_archive(
         target=None if in_parts else output,
     )
     engine: Engine = here
+    if options.ray_address and options.engine != "ray":
+        raise InputError("--ray-address needs --engine ray", "Add --engine ray.")
     if options.engine == "ray":
         from serving.archive.ray_engine import on_ray
 
         engine = partial(on_ray, address=options.ray_address)
     total = run.run(classifier, engine, progress_visible=sys.stderr.isatty())
     if not total.sentences:
-        sys.stderr.write("rasd: no text in the input, so nothing was labelled\n")
+        tell("no text in the input, so nothing was labelled")
     _say(total.notes)
     if total.rejected:
-        sys.stderr.write(
-            f"rasd: set aside {total.rejected:,} of {total.records:,} records: "
-            f"{rejected_file(output)}\n"
-        )
+        problem, _ = total.rejection or ("", "")
+        tell(f"set aside {total.rejected:,} of {total.records:,} records; the first: {problem}")
+        tell(f"{rejected_file(output)} has them all")
     return 0
 
 
@@ -290,7 +311,7 @@ def _run_stream(
         records = labelled(documents, classifier, options.unit, progress)
         try:
             with _opened(output) as stream:
-                writer = _writer(stream, form, classifier.bundle.scheme, documents.options, output)
+                writer = _writer(stream, form, classifier.bundle.scheme, options, output)
                 writer.write(records)
                 writer.close()
         except BrokenPipeError:
@@ -300,7 +321,7 @@ def _run_stream(
                 f"{output or 'standard output'}: cannot be written: {error.strerror}"
             ) from error
     if not progress.sentences:
-        sys.stderr.write("rasd: no text in the input, so nothing was labelled\n")
+        tell("no text in the input, so nothing was labelled")
     _say(documents.notes)
     return 0
 
@@ -308,7 +329,7 @@ def _run_stream(
 def _say(notes: Mapping[str, int]) -> None:
     """Say on stderr what reading did to the documents."""
     for note, count in sorted(notes.items()):
-        sys.stderr.write(f"rasd: {count:,} document{'s' if count != 1 else ''}: {note}\n")
+        tell(f"{count:,} document{'s' if count != 1 else ''}: {note}")
 
 
 def labelled(
@@ -404,22 +425,29 @@ def _opened(output: Path | None) -> Iterator[BinaryIO]:
 
 
 def _writer(
-    stream: BinaryIO, form: str, scheme: "LabelScheme", read: "ReadOptions", output: Path | None
+    stream: BinaryIO,
+    form: str,
+    scheme: "LabelScheme",
+    options: argparse.Namespace,
+    output: Path | None,
 ) -> "Writer":
     if form == "table":
         from serving.files.table import TableWriter
 
         terminal = output is None and sys.stdout.isatty()
-        return TableWriter(stream, scheme, by_document=read.unit == "document", terminal=terminal)
+        return TableWriter(
+            stream, scheme, by_document=options.unit == "document", terminal=terminal
+        )
     from serving.files.writers import CsvWriter, JsonLinesWriter
 
     if form == "jsonl":
         return JsonLinesWriter(stream)
     # Excel needs the mark to read a file; programs that read a pipe do not expect it.
-    every = "all" in read.carry
+    every = "all" in options.carry
     return CsvWriter(
         stream,
         byte_order_mark=output is not None,
         columns=(*COLUMNS, "carried") if every else COLUMNS,
-        carry=() if every else read.carry,
+        carry=() if every else options.carry,
+        raw=options.raw_csv,
     )

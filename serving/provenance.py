@@ -67,7 +67,10 @@ class Provenance(_Record):
 
     `config` is the training configuration as its version of rasd wrote it, without folders. `kept`
     says which weights were kept. For a mean of checkpoints, `averaged` has the provenance of each,
-    with the SHA-256 of its weights; the other fields are those of the first.
+    with the SHA-256 of its weights; the other fields are those of the first. `restored_from` is
+    the bundle (NAME@VERSION) whose int8 weights these are, in single precision; `started_from` is
+    the one whose int8 weights the training started from. `calibration_of` is the one whose
+    calibration the model has; if None, it was fitted on the held-out sentences.
     """
 
     command: str
@@ -80,6 +83,9 @@ class Provenance(_Record):
     environment: Environment
     averaged: tuple["Provenance", ...] = ()
     weights: str | None = None
+    restored_from: str | None = None
+    started_from: str | None = None
+    calibration_of: str | None = None
 
     def runs(self) -> list["Provenance"]:
         """Return the training runs whose mean the weights are, each once; of one run, itself."""

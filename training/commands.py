@@ -6,8 +6,10 @@ from typing import Protocol
 
 from serving.errors import InputError
 from training.average import command as average
+from training.cascade import command as cascade
 from training.evaluate import command as evaluate
 from training.export import command as export
+from training.retrain import command as retrain
 from training.train import command as train
 from training.trim import command as trim
 from training.validate import command as validate
@@ -25,9 +27,11 @@ class _Verb(Protocol):
 
 _VERBS: dict[str, _Verb] = {
     "train": train,
+    "retrain": retrain,
     "evaluate": evaluate,
     "export": export,
     "average": average,
+    "cascade": cascade,
     "trim": trim,
     "validate": validate,
 }

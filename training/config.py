@@ -1,6 +1,5 @@
 """The training configuration: a YAML file, validated before anything is loaded or written."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -8,7 +7,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationInfo, field_validator
 
-from serving.config_file import Key, Section, checked, read_yaml
+from serving.config_file import Key, Section, checked, read_yaml, resolve_paths, under
 from serving.errors import InputError
 
 _PATHS: tuple[Key, ...] = (
@@ -20,6 +19,9 @@ _PATHS: tuple[Key, ...] = (
     ("distill", "unlabelled"),
 )
 
+EXAMPLE = "configs/compact.yaml"
+# Keys of a service's configuration and of no training's.
+_SERVICE = {"host", "port", "limits", "security", "feedback"}
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 SHIPPED_ENCODER = Path(__file__).parent / "encoder"
@@ -47,8 +49,8 @@ class DataConfig(Section):
     dev_fraction: float = Field(
         default=0.1, gt=0, le=0.5, description="a share of the sentences, above 0 and up to 0.5"
     )
-    conflicts: Literal["stop", "drop", "first", "majority"] = Field(
-        default="stop", description="stop, drop, first or majority"
+    conflicts: Literal["stop", "drop", "first", "newest", "majority"] = Field(
+        default="stop", description="stop, drop, first, newest or majority"
     )
     text_field: str | None = Field(
         default=None, description="the name of the field with the text, or null for text"
@@ -57,6 +59,7 @@ class DataConfig(Section):
         default=None, description="the name of the field with the label, or null for label"
     )
     unsure_weight: Share = Field(default=0.7, description="a weight, 0 to 1")
+    second_share: float = Field(default=0.0, ge=0, le=0.5, description="a share, 0 to 0.5")
 
 
 class ModelConfig(Section):
@@ -90,6 +93,9 @@ class OptimisationConfig(Section):
         default=0.1, ge=0, lt=1, description="a share of the steps, under 1"
     )
     weight_decay: Share = Field(default=0.01, description="a number from 0 to 1")
+    frozen_layers: int = Field(
+        default=0, ge=0, description="a number of layers, counted from the bottom; 0 is none"
+    )
     average_last: Share = Field(default=0.2, description="a share of the steps, 0 to 1; 0 is off")
     seed: int = Field(default=1, ge=0, lt=2**32, description="a whole number, 0 or more")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
@@ -183,10 +189,6 @@ class TrainConfig(Section):
         pattern=_NAME, description="a name of letters, digits, full stops and hyphens"
     )
 
-    def encoder_to_load(self) -> Path | str:
-        """Return the encoder's folder or hub id; raise InputError if the folder is missing."""
-        return encoder_to_load(self.encoder)
-
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     """Read a training configuration; each override is `key=value` with the value in YAML.
@@ -194,7 +196,12 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     A relative path in the file is relative to the file's folder, in an override to the current
     folder. Raises InputError with every problem and its line.
     """
-    values, lines = read_yaml(path, example="configs/compact.yaml")
+    values, lines = read_yaml(path, example=EXAMPLE)
+    if values.keys() & _SERVICE:
+        raise InputError(
+            f"{path} looks like a service's configuration",
+            f"`rasd train` needs one like {EXAMPLE}.",
+        )
     _resolve_paths(values, path.parent)
     values.setdefault("output", Path("runs") / path.stem)
     given: dict[Key, str] = {}
@@ -237,7 +244,7 @@ def _parse_override(override: str) -> tuple[Key, Any]:
         raise InputError(f"{problem}: not of the form key=value", remedy)
     try:
         return tuple(key.split(".")), yaml.safe_load(value)
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{problem}: the value is not YAML", remedy) from error
 
 
@@ -250,18 +257,7 @@ def _merged(values: Any, other: Any) -> Any:
 
 def _resolve_paths(values: dict[str, Any], base: Path) -> None:
     """Turn the paths in `values` into Path objects relative to `base`, in place."""
-    for *groups, name in _PATHS:
-        group: Any = values
-        for part in groups:
-            group = group.get(part) if isinstance(group, dict) else None
-        if isinstance(group, dict) and name in group:
-            group[name] = _under(base, group[name])
+    resolve_paths(values, _PATHS, base)
     encoder = values.get("encoder")
     if isinstance(encoder, str) and is_folder(encoder, base):
-        values["encoder"] = _under(base, encoder)
-
-
-def _under(base: Path, value: Any) -> Any:
-    if isinstance(value, str):
-        return Path(os.path.normpath(base / Path(value).expanduser()))
-    return [_under(base, item) for item in value] if isinstance(value, list) else value
+        values["encoder"] = under(base, encoder)

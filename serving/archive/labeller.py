@@ -145,7 +145,8 @@ class _Documents:
             try:
                 with source.open() as file:
                     for item in read_documents(source, file, options):
-                        self.position = before + file.tell()
+                        if source.place:  # standard input has no position
+                            self.position = before + file.tell()
                         yield item
             except OSError as error:
                 yield unreadable(source, error)
@@ -185,7 +186,7 @@ class _Found:
             return
         self.rejected += 1
         self.rejection = self.rejection or (str(problem), problem.remedy)
-        # `where` begins with the file's name and goes on with the line, which has its own field.
+        # `where` has the file's name, then the line, which also has a field of its own.
         entry = {
             "where": problem.where,
             "line": problem.line,

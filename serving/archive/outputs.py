@@ -44,6 +44,7 @@ def output_format(
     labels: Sequence[str] = (),
     about: Mapping[str, str] | None = None,
     partition_by: str | None = None,
+    raw_csv: bool = False,
 ) -> Output:
     """Return one of FORMATS.
 
@@ -62,6 +63,7 @@ def output_format(
             byte_order_mark=True,
             columns=(*COLUMNS, *(["carried"] if ALL in carry else [])),
             carry=() if ALL in carry else columns,
+            raw=raw_csv,
         )
         return Output(
             suffix, make_csv, partial(_concatenate, header=_header(make_csv)), partition_by

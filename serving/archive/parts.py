@@ -174,8 +174,8 @@ class Parts:
             _write_json(self._path(key, ".json"), asdict(files.summary))
         except OSError as error:
             raise RasdError(
-                f"{self.folder}: cannot be written: {error.strerror}\n"
-                "What is finished is kept: make room and repeat the command to continue."
+                f"{self.folder}: cannot be written: {error.strerror}",
+                "What is finished is kept: make room and repeat the command to continue.",
             ) from error
         finally:
             for path in temporary:

@@ -33,8 +33,15 @@ def on_ray(
     """Yield the parts as tasks finish them, in any order.
 
     `address` is that of a running cluster; None starts one on this machine. Raises InputError when
-    Ray is not installed or cannot be reached, and what a task raises.
+    Ray is not installed or cannot be reached, or for standard input; and what a task raises.
     """
+    if any(source.place is None for sources in slices for source in sources):
+        raise InputError(
+            "--engine ray cannot read standard input",
+            "Write it to a file that every node can read.",
+        )
+    if address:
+        _check_address(address)
     # Ray reports its use to its makers unless this is set before it starts.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
@@ -44,8 +51,6 @@ def on_ray(
             "--engine ray needs Ray, which is not installed",
             "Install it with: pip install 'rasd[ray]'",
         ) from error
-    if address:
-        _check_address(address)
     ray.init(address=address, include_dashboard=False, log_to_driver=False)
     # A worker process has a single thread for its model: cores never wait for each other.
     task = ray.remote(num_cpus=1, max_retries=-1)(_label_slice)

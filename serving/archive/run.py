@@ -1,8 +1,8 @@
-"""`rasd classify -o`: label every slice, keep what is finished, and join it at the end."""
+"""A run: label every slice, keep what is finished, and join it at the end."""
 
+import os
 import shutil
 import signal
-import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -19,23 +19,31 @@ from serving.classifier import Classifier
 from serving.errors import InputError, RasdError
 from serving.files.sources import Source
 from serving.progress import SentenceProgress
+from serving.terminal import tell
 
 
-class Stopped(RasdError):  # noqa: N818 - it is no error of anyone
+class Stopped(RasdError):  # noqa: N818 - nothing went wrong
     """A signal ended the run after the part in hand."""
 
     def __init__(self, number: int, folder: Path) -> None:
         """Take the signal's number, which gives the exit code."""
         super().__init__(
-            f"stopped; what is finished is in {folder}\nRepeat the command to continue."
+            f"stopped; what is finished is in {folder}", "Repeat the command to continue."
         )
         self.exit_code = 128 + number
 
 
 class StopSignal:
-    """Set by the first SIGINT or SIGTERM; a second one ends the process at once."""
+    """Set by the first SIGINT or SIGTERM; a second one ends the process at once.
 
-    number: int | None = None
+    What standard input gave cannot be read again, so such a run (`lost` is its folder) ends with
+    the first signal and leaves nothing.
+    """
+
+    def __init__(self, lost: Path | None = None) -> None:
+        """Note no signal yet."""
+        self.number: int | None = None
+        self._lost = lost
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -49,9 +57,12 @@ class StopSignal:
                 signal.signal(number, handler)
 
     def _note(self, number: int, _: FrameType | None) -> None:
+        if self._lost:
+            shutil.rmtree(self._lost, ignore_errors=True)
+            os._exit(128 + number)  # a thread may be waiting for input that never comes
         self.number = number
         signal.signal(number, signal.SIG_DFL)
-        sys.stderr.write("rasd: finishing the part in hand; once more ends at once\n")
+        tell("finishing the part in hand; once more ends at once")
 
 
 # What labels slices: it yields every part that it has finished.
@@ -82,16 +93,16 @@ class Archive:
         """
         parts = Parts(self.job.folder, self.job.output.suffix, partitioned=self.job.partitioned)
         with parts.locked():
-            if self.restart or any(source.place is None for source in self.sources):
+            if self.restart or not self._readable_again:
                 parts.clear()
             if parts.claim(self.identity):
-                sys.stderr.write(f"rasd: continuing the run in {self.job.folder}\n")
+                tell(f"continuing the run in {self.job.folder}")
             try:
                 self._label(classifier, engine, parts, progress_visible=progress_visible)
                 total = parts.total()
                 self.limit.check(total, ended=True)
             except InputError:
-                if not parts.total().sentences:
+                if not self._readable_again or not parts.total().sentences:
                     shutil.rmtree(self.job.folder)  # there is nothing to continue
                 raise
             _collect_rejected(parts, rejected_file(self.target or self.job.folder))
@@ -101,14 +112,18 @@ class Archive:
                 shutil.rmtree(self.job.folder)
         return total
 
+    @property
+    def _readable_again(self) -> bool:
+        return all(source.place for source in self.sources)
+
     def _label(
         self, classifier: Classifier, engine: Engine, parts: Parts, *, progress_visible: bool
     ) -> None:
         read = self.job.read
         slices = plan(self.sources, lines=read.unit == "sentence", text_fields=read.text_names)
-        known = all(source.place for source in self.sources)
-        size = sum(source.size for sources in slices for source in sources) if known else None
-        total, stop = parts.total(), StopSignal()
+        again = self._readable_again
+        size = sum(source.size for sources in slices for source in sources) if again else None
+        total, stop = parts.total(), StopSignal(None if again else self.job.folder)
         with (
             stop.watched(),
             SentenceProgress(size, visible=progress_visible) as progress,

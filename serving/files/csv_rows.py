@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from serving.errors import Problem
+from serving.files.csv_cells import original, written_by_rasd
 from serving.files.encoding import decoded_lines
 from serving.files.lines import size_of
 from serving.files.row import MAX_RECORD, Row, Wanted
@@ -37,9 +38,11 @@ def csv_rows(
 
     `columns` are those that the header must have.
     Without `separator` the header shows it, or Excel's line `sep=;` before the header. With `span`
-    the lines are those of its bytes, and the span has the header.
+    the lines are those of its bytes, and the span has the header. Cells of a table that rasd wrote
+    are read as the texts that they were made from.
     """
     header: list[str] = []
+    ours = False
     names = [name for column in columns for name in column.names]
     for line, cells in _rows_of_cells(_TableLines(raw_lines, name, span), names, separator):
         where = f"{name}: line {line}"
@@ -49,6 +52,7 @@ def csv_rows(
                 return
         elif not header:
             header = [cell.strip() for cell in cells]
+            ours = written_by_rasd(header)
             if problem := _header_problem(where, header, columns):
                 yield problem
                 return
@@ -58,7 +62,7 @@ def csv_rows(
             raw = json.dumps(cells, ensure_ascii=False)
             yield Problem(where, what, remedy, line=line, raw=raw)
         else:
-            pairs = zip(header, cells, strict=True)
+            pairs = zip(header, map(original, cells) if ours else cells, strict=True)
             yield Row(where, line, line, {column: cell for column, cell in pairs if column})
 
 

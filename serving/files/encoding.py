@@ -71,7 +71,8 @@ def decoded_blocks(blocks: Iterable[bytes], name: str) -> Iterator[str | Problem
     line, column, held = 1, 0, b""
     for block in blocks:
         raw = held + block
-        end = len(raw) - _cut_off(raw)
+        # What follows `end` is the beginning of a character.
+        _, end = codecs.utf_8_decode(raw, "ignore", False)
         text = decode(raw[:end], name, line, column=column)
         yield text
         if isinstance(text, Problem):
@@ -82,16 +83,6 @@ def decoded_blocks(blocks: Iterable[bytes], name: str) -> Iterator[str | Problem
         line += raw.count(b"\n", 0, end)
     if held:
         yield decode(held, name, line, column=column)
-
-
-def _cut_off(raw: bytes) -> int:
-    """Return how many bytes of an incomplete character are at the end."""
-    for back, byte in enumerate(reversed(raw[-3:]), 1):
-        if byte < 0x80:
-            return 0
-        if byte >= 0xC0:
-            return back if back < 2 + (byte >= 0xE0) + (byte >= 0xF0) else 0
-    return 0
 
 
 def _remedy_for_nul(raw: bytes) -> tuple[str, bool]:

@@ -53,7 +53,9 @@ def read_rows(source: Source, file: BinaryIO, columns: Sequence[Wanted]) -> Iter
 def unreadable(source: Source, error: OSError) -> Problem:
     """Return the problem of a file that cannot be opened or read."""
     what = f"cannot be read ({error.strerror or error})"
-    return Problem(str(source), what, "Check the file and its disk.", whole_file=True)
+    missing = isinstance(error, FileNotFoundError)
+    remedy = "Check its name." if missing else "Check the file and its disk."
+    return Problem(str(source), what, remedy, whole_file=True)
 
 
 def damage(source: Source, error: BadFile) -> Problem:

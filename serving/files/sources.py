@@ -2,7 +2,6 @@
 
 import io
 import os
-import stat
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,8 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, get_args
 from serving.errors import InputError
 from serving.files import urls
 from serving.files.compression import PROGRAMS
+from serving.regular_file import open_regular
+from serving.terminal import tell
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -139,7 +140,9 @@ class Source:
         if self.place is None:
             yield sys.stdin.buffer
             return
-        opened = urls.opened(self.place) if isinstance(self.place, str) else self.place.open("rb")
+        opened = (
+            urls.opened(self.place) if isinstance(self.place, str) else open_regular(self.place)
+        )
         with opened as file:
             yield io.BufferedReader(_SpanReader(file, self.span)) if self.span else file
 
@@ -190,6 +193,11 @@ def find_sources(inputs: Sequence[str], kind: Kind | None = None) -> list[Source
                 raise InputError(problem, f"{SUPPORTED} --input-format names the format.")
             if not os.access(path, os.R_OK):
                 raise InputError(f"{source}: may not be read", "Check the file's permissions.")
+            if not path.is_file():
+                raise InputError(
+                    f"{source}: not a regular file",
+                    "Name a file, or send the text to standard input: rasd classify - < FILE",
+                )
             sources.append(source)
     return sources
 
@@ -230,17 +238,8 @@ def _at_url(url: str, kind: Kind | None) -> list[Source]:
         what = "no supported file" if found else "no such file or folder"
         raise InputError(f"{url}: {what}", SUPPORTED)
     if others := len(found) - len(sources):
-        sys.stderr.write(f"rasd: {url}: skipped files of other kinds: {others:,}\n")
+        tell(f"{url}: skipped files of other kinds: {others:,}")
     return sources
-
-
-def _waits(path: Path) -> bool:
-    """Tell whether reading would wait for another program: a pipe, a socket or a device."""
-    try:
-        mode = path.stat().st_mode
-    except OSError:
-        return False  # reading it will say so
-    return not stat.S_ISREG(mode)
 
 
 def _search(folder: Path, kind: Kind | None) -> list[Source]:
@@ -256,12 +255,10 @@ def _search(folder: Path, kind: Kind | None) -> list[Source]:
     for parent, folders, names in os.walk(folder, onerror=fail):
         folders[:] = [name for name in folders if not name.startswith(".")]
         paths += [Path(parent, name) for name in names if not name.startswith(".")]
-    supported = [path for path in sorted(paths) if recognise(path, "").kind and not _waits(path)]
+    supported = [path for path in sorted(paths) if recognise(path, "").kind]
     if not supported:
         raise InputError(f"{folder}: no supported file in this folder", SUPPORTED)
     if others := set(paths).difference(supported):
         kinds = ", ".join(sorted({suffix_of(path) for path in others}))
-        sys.stderr.write(
-            f"rasd: {folder}: skipped files of other kinds: {len(others):,} ({kinds})\n"
-        )
+        tell(f"{folder}: skipped files of other kinds: {len(others):,} ({kinds})")
     return [recognise(path, path.relative_to(folder).as_posix(), kind) for path in supported]

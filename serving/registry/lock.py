@@ -1,4 +1,4 @@
-"""One command at a time changes a registry."""
+"""One command at a time changes a folder: a registry, or the work of a retraining."""
 
 import fcntl
 import os
@@ -12,24 +12,27 @@ LOCK = ".lock"
 
 
 class BusyError(RasdError):
-    """Another command is changing the registry. Exit code 1."""
+    """Another command holds the folder. Exit code 1."""
 
 
 @contextmanager
-def locked(registry: Path) -> Iterator[None]:
-    """Hold the registry's lock; raise BusyError at once when another process holds it.
+def locked(
+    folder: Path,
+    busy: str = "another command is changing this registry",
+    remedy: str = "Look at `rasd models list`, then run the command again.",
+) -> Iterator[None]:
+    """Hold the folder's lock; raise BusyError at once when another process holds it.
 
     The kernel releases the lock when its process ends, however it ends, so none is ever stale.
     """
-    handle = os.open(registry / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             holder = os.read(handle, 100).decode("ascii", "replace").strip() or "unknown"
             raise BusyError(
-                f"{registry}: another command is changing this registry (process {holder})\n"
-                "Nothing was changed. Look at `rasd models list`, then run the command again."
+                f"{folder}: {busy} (process {holder})\nNothing was changed. {remedy}"
             ) from error
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)

@@ -1,19 +1,20 @@
 """The service's configuration: `configs/serve.yaml`, checked completely before anything starts."""
 
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
 from serving.bundle import find_model
-from serving.config_file import Key, Section, checked, read_yaml
+from serving.config_file import Key, Section, checked, read_yaml, resolve_paths
 from serving.errors import InputError
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 EXAMPLE = "configs/serve.yaml"
 # Keys of training configurations and of no service's.
 _TRAINING = {"encoder", "labels", "data"}
+_PATHS: tuple[Key, ...] = (("model",), ("registry",), ("security", "keys_file"))
 
 
 class LimitsConfig(Section):
@@ -87,7 +88,15 @@ class ServeConfig(Section):
     @property
     def on_loopback(self) -> bool:
         """Whether only this machine can reach the service."""
-        return self.host in LOOPBACK or self.host.startswith("127.")
+        return is_loopback(self.host)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine: localhost, or a loopback address and not a name."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def load_config(path: Path | None, options: Mapping[str, Any]) -> ServeConfig:
@@ -105,7 +114,11 @@ def load_config(path: Path | None, options: Mapping[str, Any]) -> ServeConfig:
                 f"{path} looks like a training configuration",
                 f"`rasd serve` needs one like {EXAMPLE}.",
             )
-        _resolve_paths(values, path.parent)
+        named = values.get("model")
+        resolve_paths(values, _PATHS, path.parent)
+        if isinstance(named, str) and not values["model"].exists():
+            included = find_model(Path(named))
+            values["model"] = included if included.exists() else values["model"]
     given: dict[Key, str] = {}
     for name, value in options.items():
         if value is None or value is False:
@@ -123,17 +136,3 @@ def load_config(path: Path | None, options: Mapping[str, Any]) -> ServeConfig:
     if options.get("registry") and not options.get("model"):
         values["model"] = None
     return checked(ServeConfig, values, path=path or Path("rasd serve"), lines=lines, given=given)
-
-
-def _resolve_paths(values: dict[str, Any], base: Path) -> None:
-    for group, name in (
-        (values, "model"),
-        (values, "registry"),
-        (values.get("security"), "keys_file"),
-    ):
-        if isinstance(group, dict) and isinstance(group.get(name), str):
-            path = base / Path(group[name]).expanduser()
-            if name == "model" and not path.exists():
-                shipped = find_model(Path(group[name]))
-                path = shipped if shipped.exists() else path
-            group[name] = path

@@ -1,9 +1,9 @@
 """The metrics of `/metrics`. There is one HTTP process, so its counts are complete."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prometheus_client import (
     CollectorRegistry,
@@ -17,6 +17,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from serving.service.messages import Statistics
+
+if TYPE_CHECKING:
+    from serving.service.pool import Pool
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _TOKENS = (32, 64, 128, 256, 384, 512, 640, 768, 1024)
@@ -83,6 +86,11 @@ class Metrics:
         )
         for outcome in ("done", "refused"):
             self.swaps.labels(outcome)
+        self.dropped_lines = Gauge(
+            "rasd_log_lines_dropped",
+            "Log lines of the HTTP process that nobody read in time",
+            registry=registry,
+        )
         self.following = Gauge(
             "rasd_following",
             "1 while the registry is looked at; 0 when it no longer is, or none is followed",
@@ -102,46 +110,35 @@ class Metrics:
         for tokens in statistics.batch_tokens:
             self.batch_tokens.observe(tokens)
 
-    def watch(self, state: Callable[[], "State"]) -> None:
-        """Call `state` whenever the metrics are read."""
-        self.registry.register(_StateCollector(state))
+    def watch(self, pool: "Pool") -> None:
+        """Read the state of the pool whenever the metrics are read."""
+        self.registry.register(_PoolCollector(pool))
 
     def text(self) -> bytes:
         """Return everything in Prometheus' text form."""
         return generate_latest(self.registry)
 
 
-@dataclass(frozen=True, slots=True)
-class State:
-    """The current state of the pool; `workers` are process ids by name."""
-
-    model: str
-    ready: bool
-    waiting: int
-    restarts: int
-    workers: Mapping[str, int]
-
-
-class _StateCollector(Collector):
+class _PoolCollector(Collector):
     """Gauges that are computed when they are read."""
 
-    def __init__(self, state: Callable[[], State]) -> None:
-        self._state = state
+    def __init__(self, pool: "Pool") -> None:
+        self._pool = pool
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
-        state = self._state()
+        pool = self._pool
         model = GaugeMetricFamily("rasd_model_info", "The model being served", labels=["model"])
-        model.add_metric([state.model], 1)
+        model.add_metric([pool.model], 1)
         yield model
-        yield GaugeMetricFamily("rasd_ready", "1 when every worker is ready", value=state.ready)
-        yield GaugeMetricFamily("rasd_waiting", "Requests in the queue", value=state.waiting)
+        yield GaugeMetricFamily("rasd_ready", "1 when every worker is ready", value=pool.ready)
+        yield GaugeMetricFamily("rasd_waiting", "Requests in the queue", value=pool.waiting)
         yield CounterMetricFamily(
-            "rasd_worker_restarts", "Workers replaced since the start", value=state.restarts
+            "rasd_worker_restarts", "Workers replaced since the start", value=pool.restarts
         )
         memory = GaugeMetricFamily(
             "rasd_process_resident_bytes", "Resident memory by process", labels=["process"]
         )
-        for name, process in {"http": os.getpid(), **state.workers}.items():
+        for name, process in {"http": os.getpid(), **pool.processes}.items():
             memory.add_metric([name], resident_bytes(process))
         yield memory
 

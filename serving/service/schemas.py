@@ -14,6 +14,7 @@ from pydantic import (
 )
 from typing_extensions import TypeAliasType
 
+from serving.labels import Label
 from serving.records import Record
 
 
@@ -123,14 +124,6 @@ class Unreadable(BaseModel):
     error: str
 
 
-class LabelOut(BaseModel):
-    """A label: its name, its Arabic name and its colour."""
-
-    name: str
-    arabic: str
-    colour: str
-
-
 class LimitsOut(BaseModel):
     """The limits of one request."""
 
@@ -144,7 +137,7 @@ class ModelAnswer(BaseModel):
     model: str
     name: str
     version: str
-    labels: list[LabelOut]
+    labels: tuple[Label, ...]
     threshold: float
     max_length: int
     normalizer: str

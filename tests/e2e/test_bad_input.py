@@ -1,4 +1,7 @@
-"""Every bad input: exit 2, two lines that name it and say what would be right, nothing written."""
+"""Every bad input: exit 2, two lines that name it and say what would be right, nothing written.
+
+A run with an output file sets bad records aside, so `--strict` asks for the first to end it.
+"""
 
 import json
 import shutil
@@ -76,7 +79,7 @@ def test_a_bad_file(rasd, tmp_path, name, bad):
     content, problem, remedy = bad
     (tmp_path / "good.txt").write_text(GOOD, encoding="utf-8")
     (tmp_path / name).write_bytes(content)
-    result = refused(rasd, tmp_path, "good.txt", name, problem=problem, remedy=remedy)
+    result = refused(rasd, tmp_path, "good.txt", name, "--strict", problem=problem, remedy=remedy)
     assert result.stderr.startswith(f"rasd: {name}: ")
 
 
@@ -95,6 +98,7 @@ def test_bad_standard_input(rasd, tmp_path):
         rasd,
         tmp_path,
         "-",
+        "--strict",
         stdin='{"text": "خبر"}\n{"text"\n',
         problem="standard input: line 2: not JSON",
         remedy="one JSON object per line",
@@ -105,7 +109,7 @@ def test_bad_standard_input(rasd, tmp_path):
     ("output", "problem", "remedy"),
     [
         ("missing/out.jsonl", "there is no folder missing", "Make it first"),
-        ("folder", "folder: is a folder", "Name a file"),
+        ("folder", "folder: holds something other than a run's parts", "Name a new folder"),
         ("good.txt", "good.txt: is also an input", "another file"),
         ("out.parquet", "'.parquet' names no format", "--format"),
         pytest.param(
@@ -119,6 +123,7 @@ def test_bad_standard_input(rasd, tmp_path):
 def test_an_output_that_cannot_be(rasd, tmp_path, output, problem, remedy):
     (tmp_path / "good.txt").write_text(GOOD, encoding="utf-8")
     (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "mine.txt").touch()
     refused(rasd, tmp_path, "good.txt", "-o", output, problem=problem, remedy=remedy)
     assert (tmp_path / "good.txt").read_text(encoding="utf-8") == GOOD
 
@@ -140,7 +145,7 @@ def test_what_was_there_before_stays_when_a_run_fails(rasd, tmp_path):
     lines = [json.dumps({"text": "خبر"}) for _ in range(700)]  # more than one chunk
     (tmp_path / "news.jsonl").write_text("\n".join([*lines, "{"]), encoding="utf-8")
     (tmp_path / "out.jsonl").write_text("yesterday's", encoding="utf-8")
-    refused(rasd, tmp_path, "news.jsonl", problem="line 701", remedy="JSON object")
+    refused(rasd, tmp_path, "news.jsonl", "--strict", problem="line 701", remedy="JSON object")
     assert (tmp_path / "out.jsonl").read_text(encoding="utf-8") == "yesterday's"
 
 
@@ -150,6 +155,7 @@ def test_what_was_there_before_stays_when_a_run_fails(rasd, tmp_path):
         ("classify", "arguments are required: INPUT", "classify"),
         ("classify a.txt --threads 0", "'0' is not a whole number above 0", "classify"),
         ("classify a.txt --threads x", "'x' is not a whole number above 0", "classify"),
+        ("classify a.txt --cache -1", "'-1' is not a whole number", "classify"),
         ("classify a.txt --format xml", "invalid choice: 'xml'", "classify"),
         ("classify a.txt --text-feild x", "--text-feild. Did you mean --text-field?", "classify"),
         ("serve --prot=3", "--prot=3. Did you mean --port?", "serve"),
@@ -166,3 +172,20 @@ def test_wrong_usage_is_two_lines_too(rasd, arguments, problem, asked):
     assert first.startswith(f"{command}: ")
     assert problem in first
     assert second == f"`{command} --help` says what it takes."
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ("--engine ray", "--engine needs a .jsonl or .csv file"),
+        ("--cache 0 -o out.txt", "--cache needs a .jsonl or .csv file"),
+        ("--restart", "--restart needs a .jsonl or .csv file"),
+        ("--ray-address a:1 -o out.jsonl", "--ray-address needs --engine ray"),
+    ],
+)
+def test_an_option_that_would_do_nothing(rasd, tmp_path, options, problem):
+    (tmp_path / "good.txt").write_text(GOOD, encoding="utf-8")
+    result = rasd("classify", "good.txt", *options.split())
+    assert result.returncode == 2
+    assert problem in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["good.txt"]

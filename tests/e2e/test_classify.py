@@ -219,7 +219,7 @@ def test_an_interrupted_run_leaves_nothing_behind(tmp_path, sign):
         # More than a pipe and a chunk hold (of what takes no time): the run is under way when all
         # of it is taken, and waits for more.
         process.stdin.write((b"*" * 99 + b"\n") * 2000)
-        assert [path.name.startswith(".out.jsonl") for path in tmp_path.iterdir()] == [True]
+        assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl.parts"]
         process.send_signal(sign)
         assert (process.stderr.read(), process.wait()) == (b"", 128 + sign)
     assert list(tmp_path.iterdir()) == []

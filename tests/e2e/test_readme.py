@@ -10,8 +10,8 @@ import pytest
 
 from serving.classifier import Classifier
 from serving.cli import build_parser, main
-from serving.records import Document, Prediction, Sentence, sentence_record
-from serving.text.sentences import split_sentences
+from serving.labelling import classify_documents
+from serving.records import Document
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -160,8 +160,8 @@ def assert_near(shown: Any, real: Any) -> None:
 def test_the_record_in_readme_is_what_classify_answers(classifier):
     shown, _ = documented_answers("README.md")
     text = (ROOT / "data" / "sample_article.txt").read_text(encoding="utf-8")
-    sentence = split_sentences(text)[shown["sentence"]]
-    assert_near(shown, record(classifier, Document("article.txt", text), sentence, shown))
+    records = list(classify_documents([Document("article.txt", text)], classifier))
+    assert_near(shown, records[shown["sentence"]].as_dict())
 
 
 def test_the_predict_answer_in_readme_is_real(classifier):
@@ -177,8 +177,8 @@ def test_the_classify_answer_in_the_api_page_is_real(classifier):
     (body,) = re.findall(r"""-d '(\{"documents".+\})'""", TEXTS["docs/api.md"])
     (document,) = json.loads(body)["documents"]
     (first,) = shown["documents"][0]["sentences"]
-    sentence = split_sentences(document["text"])[0]
-    assert_near(first, record(classifier, Document(**document), sentence, first))
+    record, _ = classify_documents([Document(**document)], classifier)
+    assert_near(first, record.as_dict())
     assert shown["model"] == classifier.model
 
 
@@ -187,11 +187,3 @@ def test_the_mistake_in_readme_is_what_validate_reports(tmp_path, monkeypatch, c
     Path("my.csv").write_text("text,label\nنفت الوزارة سقوط صاروخ.,deny\n", encoding="utf-8")
     assert main(["validate", "my.csv"]) == 2
     assert blocks("README.md", "text") == [capsys.readouterr().err]
-
-
-def record(
-    classifier: Classifier, document: Document, sentence: Sentence, shown: dict[str, Any]
-) -> dict[str, Any]:
-    (answer,) = classifier.classify([sentence.text])
-    assert isinstance(answer, Prediction)
-    return sentence_record(document, shown["sentence"], sentence, answer, model=classifier.model)

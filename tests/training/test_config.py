@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from serving.errors import InputError
 from serving.text.normalize import NORMALIZERS
-from training.config import SHIPPED_ENCODER_ID, TrainConfig, load_config
+from training.config import SHIPPED_ENCODER_ID, TrainConfig, encoder_to_load, load_config
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 COMPACT, ARABERT, FAST = (CONFIGS / f"{name}.yaml" for name in ("compact", "arabert", "fast"))
@@ -129,9 +129,9 @@ def test_an_override_leaves_its_neighbours_alone(tmp_path: Path) -> None:
 
 def test_an_encoder_is_a_hub_id_or_a_folder(tmp_path: Path) -> None:
     path = written(tmp_path, MINIMAL)
-    assert load_config(path).encoder_to_load() == "some/encoder"
+    assert encoder_to_load(load_config(path).encoder) == "some/encoder"
     (tmp_path / "some/encoder").mkdir(parents=True)
-    assert load_config(path).encoder_to_load() == tmp_path / "some/encoder"
+    assert encoder_to_load(load_config(path).encoder) == tmp_path / "some/encoder"
 
 
 @pytest.mark.parametrize("name", ["./absent", "runs/absent/checkpoint", "~/absent"])
@@ -140,10 +140,10 @@ def test_a_folder_that_is_missing_is_an_error_not_another_encoder(
 ) -> None:
     config = load_config(COMPACT, [f"encoder={name}"])
     with pytest.raises(InputError, match=r"encoder: no folder .*absent"):
-        config.encoder_to_load()
+        encoder_to_load(config.encoder)
     config = load_config(written(tmp_path, MINIMAL.replace("some/encoder", name)))
     with pytest.raises(InputError, match=r"encoder: no folder .*absent"):
-        config.encoder_to_load()
+        encoder_to_load(config.encoder)
 
 
 def test_only_the_encoder_of_the_default_model_is_looked_for_on_the_hub(
@@ -152,9 +152,9 @@ def test_only_the_encoder_of_the_default_model_is_looked_for_on_the_hub(
     here = tmp_path / "training" / "encoder"
     monkeypatch.setattr("training.config.SHIPPED_ENCODER", here)
     config = load_config(written(tmp_path, MINIMAL.replace("some/encoder", "./training/encoder")))
-    assert config.encoder_to_load() == SHIPPED_ENCODER_ID
+    assert encoder_to_load(config.encoder) == SHIPPED_ENCODER_ID
     here.mkdir(parents=True)
-    assert config.encoder_to_load() == here
+    assert encoder_to_load(config.encoder) == here
 
 
 # --- What is refused ---------------------------------------------------------------------------
@@ -262,3 +262,8 @@ def test_whatever_a_file_holds_it_is_refused_in_words(
     error = refused(path)
     assert str(path) in error.problem
     assert error.remedy
+
+
+def test_a_services_configuration_is_recognised() -> None:
+    with pytest.raises(InputError, match="looks like a service's configuration"):
+        load_config(Path(__file__).parents[2] / "configs" / "serve.yaml")

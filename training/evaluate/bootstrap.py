@@ -47,18 +47,16 @@ def bootstrap(
     labels: IntArray,
     probabilities: FloatArray,
     names: Sequence[str],
-    *,
     resamples: int = RESAMPLES,
-    seed: int = SEED,
 ) -> Intervals:
     """Return the intervals of `classification_metrics` of the same labels (n,) and (n, k)."""
     confusion = confusion_matrix(labels, probabilities.argmax(axis=1), len(names))
-    drawn = resample_counts(confusion, resamples=resamples, seed=seed)
+    drawn = resample_counts(confusion, resamples)
     f1 = f1_scores(drawn)
     return Intervals(
         macro_f1=interval(macro_f1(drawn, confusion)),
         accuracy=interval(accuracy(drawn)),
-        ece=interval(_resampled_ece(labels, probabilities, resamples, seed)),
+        ece=interval(_resampled_ece(labels, probabilities, resamples)),
         labels={
             name: interval(f1[:, number]) if confusion[number].any() else None
             for number, name in enumerate(names)
@@ -72,13 +70,13 @@ def interval(values: FloatArray) -> Interval:
     return Interval(float(low), float(high))
 
 
-def resample_counts(counts: IntArray, *, resamples: int, seed: int) -> IntArray:
+def resample_counts(counts: IntArray, resamples: int = RESAMPLES) -> IntArray:
     """Draw as many sentences as `counts` (of any shape) holds, with replacement.
 
     Returns (resamples, *shape): how often each cell was drawn.
     """
     total = int(counts.sum())
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(SEED)
     drawn = rng.multinomial(total, counts.ravel() / total, size=resamples)
     return drawn.reshape(resamples, *counts.shape)
 
@@ -117,9 +115,7 @@ def accuracy(confusions: IntArray) -> FloatArray:
     return share
 
 
-def _resampled_ece(
-    labels: IntArray, probabilities: FloatArray, resamples: int, seed: int
-) -> FloatArray:
+def _resampled_ece(labels: IntArray, probabilities: FloatArray, resamples: int) -> FloatArray:
     """Return the expected calibration error of every resample, drawn sentence by sentence."""
     size = len(labels)
     confidence = probabilities.max(axis=1).astype(np.float64)
@@ -127,7 +123,7 @@ def _resampled_ece(
     gaps[np.arange(size), bin_numbers(probabilities)] = (
         probabilities.argmax(axis=1) == labels
     ) - confidence
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(SEED)
     step = max(1, _DRAWS_AT_ONCE // size)
     found = []
     for start in range(0, resamples, step):

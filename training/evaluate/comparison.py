@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
+from scipy.stats import binomtest
 
 from training.arrays import FloatArray, IntArray
 from training.evaluate.bootstrap import (
     RESAMPLES,
-    SEED,
     Interval,
     accuracy,
     f1_scores,
@@ -93,7 +93,6 @@ def compare(
     *,
     name: str,
     resamples: int = RESAMPLES,
-    seed: int = SEED,
 ) -> Comparison:
     """Compare the labels of two models (n,) with the true ones (n,); n > 0.
 
@@ -103,7 +102,7 @@ def compare(
     # Every sentence is a cell (true, model's, other's), so drawing cells is drawing sentences.
     cells = np.zeros((size, size, size), dtype=np.int64)
     np.add.at(cells, (labels, model, other), 1)
-    drawn = resample_counts(cells, resamples=resamples, seed=seed)
+    drawn = resample_counts(cells, resamples)
     points = confusion_matrix(labels, model, size), confusion_matrix(labels, other, size)
     resampled = drawn.sum(axis=3), drawn.sum(axis=2)
 
@@ -135,15 +134,9 @@ def compare(
 def mcnemar(one: int, other: int) -> float:
     """Return the exact two-sided p-value of McNemar's test for the discordant pairs.
 
-    For equally good models each pair is a fair coin. The binomial coefficients are summed as
-    integers, so nothing is rounded.
+    For equally good models each pair is a fair coin.
     """
-    pairs = one + other
-    ways = term = 1
-    for k in range(min(one, other)):
-        term = term * (pairs - k) // (k + 1)
-        ways += term
-    return min(1.0, float(2 * ways / 2**pairs))
+    return float(binomtest(one, one + other).pvalue) if one + other else 1.0
 
 
 def _paired(points: Sequence[float], differences: FloatArray) -> Paired:

@@ -1,19 +1,17 @@
 """The measurement of one bundle on one set of labelled sentences."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
 from serving.classifier import Classifier
 from serving.errors import InputError
-from serving.records import Prediction
+from serving.progress import SentenceProgress
+from serving.records import Prediction, Refusal
 from training.arrays import FloatArray, IntArray
 from training.evaluate.bootstrap import (
-    RESAMPLES,
-    SEED,
     Interval,
     Intervals,
     accuracy,
@@ -141,15 +139,11 @@ def measure(classifier: Classifier, sentences: Sequence[LabelledSentence]) -> Ev
 def answer(classifier: Classifier, sentences: Sequence[LabelledSentence]) -> Answers:
     """Classify sentences; raise InputError if none of them can be classified."""
     texts = [sentence.text for sentence in sentences]
-    console = Console(stderr=True)
-    steps = track(
-        range(0, len(texts), _CHUNK),
-        f"Classifying with {classifier.model}",
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    found = [a for start in steps for a in classifier.classify(texts[start : start + _CHUNK])]
+    found: list[Prediction | Refusal] = []
+    with SentenceProgress(len(texts), visible=sys.stderr.isatty()) as progress:
+        for start in range(0, len(texts), _CHUNK):
+            found += classifier.classify(texts[start : start + _CHUNK])
+            progress.update(len(found) - start, len(found))
     kept = [(row, a) for row, a in enumerate(found) if isinstance(a, Prediction)]
     if not kept:
         raise InputError(
@@ -226,7 +220,7 @@ def _slices(
         confusion = confusion_matrix(
             labels[part.rows], predicted[part.rows], len(overall.confusion)
         )
-        drawn = resample_counts(confusion, resamples=RESAMPLES, seed=SEED)
+        drawn = resample_counts(confusion)
         share, size = float(accuracy(confusion)), len(part.rows)
         reach = interval(accuracy(drawn))
         found.append(

@@ -1,8 +1,7 @@
 """Metrics of predictions: F1, accuracy, calibration error, coverage."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -45,10 +44,6 @@ class Metrics:
     nll: float
     labels: dict[str, LabelMetrics]
     confusion: tuple[tuple[int, ...], ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the form in `metrics.json` and a bundle's manifest."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

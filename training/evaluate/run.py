@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from serving.bundle import sha256
 from serving.classifier import Classifier
 from serving.errors import InputError
 from serving.labels import LabelScheme
+from serving.terminal import tell
 from serving.text.normalize import NORMALIZERS
 from training.environment import environment
 from training.evaluate.behaviour import KindResult, read_behaviour, run_behaviour
@@ -48,7 +48,7 @@ def evaluate(
     normalize = NORMALIZERS[classifier.bundle.manifest.normalizer.name].apply
     sentences, warnings = _read_every(labelled, scheme, normalize, fields)
     for warning in warnings:
-        sys.stderr.write(f"rasd: warning: {warning}\n")
+        tell(f"warning: {warning}")
     answers = answer(classifier, sentences)
     evaluation = assess(classifier, sentences, answers)
     comparison = None
@@ -163,16 +163,9 @@ def _read_every(
 ) -> tuple[list[LabelledSentence], list[str]]:
     """Read every sentence, with warnings about repeated and contradictory ones.
 
-    Training drops repeated texts, but a measurement counts every sentence of the file. So every
-    occurrence gets a key of its own.
+    Training drops repeated texts, but a measurement counts every sentence of the file.
     """
-    occurrence = count()
-    data = read_labelled(
-        paths,
-        scheme,
-        lambda text: (key := normalize(text)) and f"{key} {next(occurrence)}",
-        names=fields,
-    )
+    data = read_labelled(paths, scheme, normalize, "keep", fields)
     labels = defaultdict(list)
     for sentence in data.sentences:
         labels[normalize(sentence.text)].append(sentence.label)

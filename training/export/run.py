@@ -15,7 +15,6 @@ from serving.atomic import atomic_folder, check_place
 from serving.bundle import (
     MANIFEST,
     Bundle,
-    GoldenPrediction,
     Manifest,
     NormalizerStamp,
     sha256,
@@ -25,13 +24,13 @@ from serving.classifier import Classifier, softmax
 from serving.errors import RasdError
 from serving.machine import Arithmetic
 from serving.onnx_model import OnnxModel, load_tokenizer, tokenize
-from serving.records import Prediction
 from serving.text.normalize import GOLDEN_INPUTS, NORMALIZERS
 from training.arrays import Float32Array, IntArray
 from training.evaluate.bootstrap import bootstrap
 from training.evaluate.calibration import fit_calibration, fit_threshold
 from training.evaluate.metrics import classification_metrics, coverage_accuracy
 from training.export.card import render_card
+from training.export.golden import golden_predictions
 from training.export.int8 import quantize_int8
 from training.export.onnx_graph import check_parity, export_onnx
 from training.labelled.reading import LabelledSentence, read_labelled
@@ -40,27 +39,30 @@ from training.model.checkpoint import HELD_OUT, SETTINGS, Checkpoint, load_check
 # Sentences on which torch and ONNX are compared: enough for all lengths.
 _PARITY_SENTENCES = 64
 
-# One sentence per label, written for this file; a bundle records its predictions for them.
-GOLDEN_SENTENCES = (
-    "قُتل سبعة جنود في انفجار عبوة ناسفة استهدفت دوريتهم قرب المعبر الشرقي فجر اليوم.",
-    "تبنت الجماعة في بيان مصور الهجوم الصاروخي على القاعدة البحرية.",
-    "نفت وزارة الدفاع صحة الأنباء عن سقوط طائرة تابعة لها في الصحراء.",
-    "دان الأمين العام للمنظمة التفجير ودعا إلى محاسبة المسؤولين عنه.",
-    "افتتح الوزير معرض الكتاب السنوي بحضور ناشرين من عشرين بلدا.",
-)
-
 # Copied from a checkpoint into its bundle where they exist.
 _COMPANIONS = ("config.json", "tokenizer.json", "special_tokens_map.json")
 _TOKENIZER_CONFIG = "tokenizer_config.json"
 
 
 @dataclass(frozen=True, slots=True)
-class _Measured:
-    """The calibration, and the metrics of the calibrated int8 model."""
+class Calibration:
+    """What turns logits into probabilities and certain labels, as in `Manifest`."""
 
     temperature: float
     power: float
     threshold: float
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> "Calibration":
+        """Return that of a bundle."""
+        return cls(manifest.temperature, manifest.power, manifest.threshold)
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """The calibration, and the metrics of the calibrated int8 model."""
+
+    calibration: Calibration
     metrics: dict[str, Any]
 
 
@@ -75,10 +77,15 @@ def export_folder(checkpoint: Path, out: Path) -> Path:
     return export_bundle(loaded, held_out.sentences, out)
 
 
-def export_bundle(checkpoint: Checkpoint, held_out: Sequence[LabelledSentence], out: Path) -> Path:
+def export_bundle(
+    checkpoint: Checkpoint,
+    held_out: Sequence[LabelledSentence],
+    out: Path,
+    calibration: Calibration | None = None,
+) -> Path:
     """Make the bundle of `checkpoint` at `out` and return `out`.
 
-    Calibration and threshold are fitted on `held_out` with the int8 graph, which is served. Raises
+    Without a `calibration` it is fitted on `held_out` with the int8 graph, which is served. Raises
     RasdError, and writes nothing, if ONNX and torch differ or if int8 and fp32 agree on too few
     labels of `held_out`.
     """
@@ -105,7 +112,7 @@ def export_bundle(checkpoint: Checkpoint, held_out: Sequence[LabelledSentence], 
         expected = fp32.logits(tokens)
         quantize_int8(full, folder / "model.onnx", token_ids(checkpoint.sample))
         found = OnnxModel(folder / "model.onnx", padding_id=padding_id).logits(tokens)
-        measured = _measure(checkpoint, expected, found, labels)
+        measured = _measure(checkpoint, expected, found, labels, calibration)
         measured.metrics["torch_onnx_difference"] = parity
         _copy_companions(checkpoint, folder)
         _describe(folder, checkpoint, measured)
@@ -113,25 +120,36 @@ def export_bundle(checkpoint: Checkpoint, held_out: Sequence[LabelledSentence], 
 
 
 def _measure(
-    checkpoint: Checkpoint, fp32: Float32Array, int8: Float32Array, labels: IntArray
+    checkpoint: Checkpoint,
+    fp32: Float32Array,
+    int8: Float32Array,
+    labels: IntArray,
+    calibration: Calibration | None,
 ) -> _Measured:
-    """Check the gate and calibrate, on logits (n, k) of the held-out sentences."""
+    """Check the gate, calibrate if `calibration` is None, and measure.
+
+    `fp32` and `int8` are logits (n, k) of the held-out sentences.
+    """
     settings = checkpoint.settings
     names = settings.scheme.names
     agreement = float((fp32.argmax(1) == int8.argmax(1)).mean())
     if agreement < settings.min_agreement:
         raise RasdError(
             f"int8 and fp32 agree on {agreement:.2%} of the held-out labels, "
-            f"under {settings.min_agreement:.2%}\n"
+            f"under {settings.min_agreement:.2%}",
             "Train longer or hold out more sentences. To accept less, lower export.min_agreement "
             "and repeat `rasd train` (it does not train again), or, for `rasd export`, lower "
-            f"min_agreement in {checkpoint.folder / SETTINGS}."
+            f"min_agreement in {checkpoint.folder / SETTINGS}.",
         )
-    temperature, power = fit_calibration(int8, labels)
-    probabilities = softmax(int8, temperature, power)
+    if calibration is None:
+        temperature, power = fit_calibration(int8, labels)
+        probabilities = softmax(int8, temperature, power)
+        threshold = fit_threshold(probabilities, settings.coverage)
+        calibration = Calibration(temperature, power, threshold)
+    probabilities = softmax(int8, calibration.temperature, calibration.power)
     before = classification_metrics(labels, softmax(int8, 1.0), names)
     full = classification_metrics(labels, softmax(fp32, 1.0), names)
-    metrics = classification_metrics(labels, probabilities, names).to_json() | {
+    metrics = asdict(classification_metrics(labels, probabilities, names)) | {
         "coverage": [
             {"coverage": point.coverage, "accuracy": point.accuracy}
             for point in coverage_accuracy(labels, probabilities)
@@ -142,8 +160,7 @@ def _measure(
         "int8_agreement": agreement,
         "int8_logit_difference": float(np.abs(fp32 - int8).max()),
     }
-    threshold = fit_threshold(probabilities, settings.coverage)
-    return _Measured(temperature, power, threshold, metrics)
+    return _Measured(calibration, metrics)
 
 
 def _copy_companions(checkpoint: Checkpoint, folder: Path) -> None:
@@ -166,7 +183,10 @@ def _describe(folder: Path, checkpoint: Checkpoint, measured: _Measured) -> None
     identity = hashlib.sha256()
     for name in ("model.onnx", "tokenizer.json"):
         identity.update((folder / name).read_bytes())
-    identity.update(f"{measured.temperature} {measured.power} {measured.threshold}".encode())
+    calibration = measured.calibration
+    identity.update(
+        f"{calibration.temperature} {calibration.power} {calibration.threshold}".encode()
+    )
     manifest = Manifest(
         name=settings.name,
         version=identity.hexdigest()[:12],
@@ -177,9 +197,9 @@ def _describe(folder: Path, checkpoint: Checkpoint, measured: _Measured) -> None
             golden=tuple((text, normalizer.apply(text)) for text in GOLDEN_INPUTS),
         ),
         max_length=settings.max_length,
-        temperature=measured.temperature,
-        power=measured.power,
-        threshold=measured.threshold,
+        temperature=calibration.temperature,
+        power=calibration.power,
+        threshold=calibration.threshold,
         golden_predictions=(),
         golden_arithmetic=Arithmetic.here(),
         metrics=measured.metrics,
@@ -191,10 +211,5 @@ def _describe(folder: Path, checkpoint: Checkpoint, measured: _Measured) -> None
     digests = {path.name: sha256(path) for path in sorted(folder.iterdir())}
     manifest = manifest.model_copy(update={"files": digests})
     write_manifest(folder, manifest)
-    answers = Classifier(Bundle.load(folder)).classify(GOLDEN_SENTENCES)
-    golden = tuple(
-        GoldenPrediction(text=text, probabilities=tuple(answer.probabilities.values()))
-        for text, answer in zip(GOLDEN_SENTENCES, answers, strict=True)
-        if isinstance(answer, Prediction)
-    )
+    golden = golden_predictions(Classifier(Bundle.load(folder)))
     write_manifest(folder, manifest.model_copy(update={"golden_predictions": golden}))

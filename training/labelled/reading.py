@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -17,13 +18,16 @@ from serving.files.row import Row, Wanted, listed
 from serving.files.rows import read_rows, unreadable
 from serving.files.sources import recognise, suffix_of
 from serving.labels import LabelScheme
+from training.labelled.agreement import agreement
+from training.labelled.annotation_tools import AnnotationTools
 from training.labelled.fields import FieldNames
+from training.labelled.label_names import LabelNames, as_written
 from training.labelled.label_studio import LabelStudio
 
 _LONGEST_COLUMN = 60  # characters; what is longer is a text, not a kind of sentence
 
 Normalize = Callable[[str], str]
-Conflicts = Literal["stop", "drop", "first", "majority"]
+Conflicts = Literal["stop", "drop", "first", "newest", "majority", "keep"]
 DEFAULT_NAMES = FieldNames()
 
 
@@ -45,13 +49,15 @@ class _Fields(BaseModel):
         default=None, description="train, dev, validation or test"
     )
     sure: bool = Field(default=True, description="true or false")
+    second: str | None = Field(default=None, strict=True, description="a label, or nothing")
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledSentence:
     """A sentence, its label and where they come from.
 
-    `sure` is false when the annotator found another label nearly as good. `split` is the side
+    `sure` is false when the annotator found another label nearly as good, and `second` is that
+    label, where the file has it. `split` is the side
     that the file asks for, or None. `place` names file and line. `columns` are the file's other
     fields that hold a short string.
     """
@@ -66,6 +72,7 @@ class LabelledSentence:
     file: Path
     line: int
     place: str
+    second: str | None = None
     columns: dict[str, str] = field(default_factory=dict, hash=False)
 
 
@@ -94,19 +101,22 @@ def read_labelled(
 
     Texts are the same if `normalize` makes the same of them, since that is what the model sees.
     `conflicts` says what to do with a text that has two labels: `stop` raises InputError, `drop`
-    leaves all its sentences out, `first` keeps the first, `majority` keeps the label that most of
-    them have and leaves ties out. Raises InputError with the problems of all the files.
+    leaves all its sentences out, `first` keeps the first, `newest` that of the latest `date` (all
+    must have one), `majority` keeps the label that most of them have and leaves ties out. `keep`
+    keeps every sentence, also those that repeat another. Raises InputError with the problems of
+    all the files.
     """
     problems: list[Problem] = []
     by_text: dict[str, list[LabelledSentence]] = defaultdict(list)
     for path in paths:
         rows = 0
+        labels = LabelNames(str(path), scheme)
         for row in _labelled_rows(path, names):
             rows += 1
             if isinstance(row, Problem):
                 problems.append(row)
                 continue
-            sentence = _check_fields(path, row, scheme)
+            sentence = _check_fields(path, row, labels)
             if isinstance(sentence, LabelledSentence):
                 key = normalize(sentence.text)
                 if problem := _text_problem(row, sentence.text, key):
@@ -115,10 +125,17 @@ def read_labelled(
                     by_text[key].append(sentence)
             else:
                 problems.extend(sentence)
+        problems.extend(labels.notes())
         if not rows:
             what = "holds no labelled sentence"
             problems.append(Problem(str(path), what, "Name a file that does."))
 
+    rated = [
+        {s.columns["annotator"]: s.label for s in group if "annotator" in s.columns}
+        for group in by_text.values()
+    ]
+    if said := agreement(rated):
+        problems.append(Problem("annotators", said, "", warning=True))
     sentences: list[LabelledSentence] = []
     for group in by_text.values():
         kept, found = _settle(group, conflicts)
@@ -156,6 +173,7 @@ def _labelled_rows(path: Path, names: FieldNames) -> Iterator[Row | Problem]:
     }
     wanted = [Wanted((name,), remedy) for name, remedy in columns.items()]
     label_studio = LabelStudio(str(path), names)
+    tools = AnnotationTools(str(path), names)
     try:
         with source.open() as file:
             for row in read_rows(source, file, wanted):
@@ -163,11 +181,14 @@ def _labelled_rows(path: Path, names: FieldNames) -> Iterator[Row | Problem]:
                     yield row
                 elif label_studio.is_task(row):
                     yield from label_studio.rows(row)
+                elif (found := tools.rows(row)) is not None:
+                    yield from found
                 else:
                     yield from _renamed(row, fields, columns)
     except OSError as error:
         yield unreadable(source, error)
     yield from label_studio.problems()
+    yield from tools.problems()
 
 
 def _renamed(row: Row, names: dict[str, str], remedies: dict[str, str]) -> Iterator[Row | Problem]:
@@ -182,7 +203,7 @@ def _renamed(row: Row, names: dict[str, str], remedies: dict[str, str]) -> Itera
     yield dataclasses.replace(row, fields=fields)
 
 
-def _check_fields(path: Path, row: Row, scheme: LabelScheme) -> LabelledSentence | list[Problem]:
+def _check_fields(path: Path, row: Row, names: LabelNames) -> LabelledSentence | list[Problem]:
     """Return the row as a sentence, or what is wrong with its fields."""
     # An empty cell is a field that was not given.
     given = {
@@ -190,6 +211,7 @@ def _check_fields(path: Path, row: Row, scheme: LabelScheme) -> LabelledSentence
         for name, value in row.fields.items()
         if value != "" or name in ("text", "label")
     }
+    given |= {name: as_written(given[name]) for name in ("label", "second") if name in given}
     try:
         fields = _Fields.model_validate(given)
     except ValidationError as error:
@@ -200,8 +222,10 @@ def _check_fields(path: Path, row: Row, scheme: LabelScheme) -> LabelledSentence
             remedy = f"It must be {_Fields.model_fields[name].description}."
             problems[name] = row.problem(what, remedy)
         return list(problems.values())
-    if fields.label not in scheme.names:
-        return [label_problem(row, fields.label, scheme)]
+    labels = {name: getattr(fields, name) for name in ("label", "second")}
+    found = {name: names.find(label) for name, label in labels.items() if label is not None}
+    if unknown := [name for name, label in found.items() if label is None]:
+        return [label_problem(row, labels[name], names.scheme, name) for name in unknown]
     columns = {
         name: value
         for name, value in given.items()
@@ -210,22 +234,18 @@ def _check_fields(path: Path, row: Row, scheme: LabelScheme) -> LabelledSentence
         and len(value) <= _LONGEST_COLUMN
     }
     return LabelledSentence(
-        **fields.model_dump(), file=path, line=row.line, place=row.where, columns=columns
+        **(fields.model_dump() | found), file=path, line=row.line, place=row.where, columns=columns
     )
 
 
-def label_problem(row: Row, label: str, scheme: LabelScheme) -> Problem:
+def label_problem(row: Row, label: str, scheme: LabelScheme, field: str = "label") -> Problem:
     """Return what is wrong with a label that the scheme does not have."""
     if not label.strip():
-        what, near = "'label' is empty", ""
+        what, near = f"{field!r} is empty", ""
     else:
-        arabic = {entry.arabic: entry.name for entry in scheme.labels}
-        what = f"unknown label {_clip(label)}"
-        near = (
-            f" Did you mean {arabic[label.strip()]}?"
-            if label.strip() in arabic
-            else did_you_mean(label, scheme.names)
-        )
+        what = f"unknown label {_clip(label)}" + (f" in {field!r}" if field != "label" else "")
+        arabic = [entry.arabic for entry in scheme.labels]
+        near = did_you_mean(label, scheme.names) or did_you_mean(label, arabic)
     return row.problem(what, f"The labels are {', '.join(scheme.names)}.{near}")
 
 
@@ -249,6 +269,8 @@ def _settle(
     group: list[LabelledSentence], conflicts: Conflicts
 ) -> tuple[list[LabelledSentence], list[Problem]]:
     """Return the sentence to keep of those with the same text, if any, and what to report."""
+    if conflicts == "keep":
+        return group, []
     first = group[0]
     other = next((sentence for sentence in group if sentence.label != first.label), None)
     if other is None:
@@ -271,8 +293,29 @@ def _winner(group: list[LabelledSentence], conflicts: Conflicts) -> str | None:
     """Return the label that a conflict is settled on, or None to leave its sentences out."""
     if conflicts == "first":
         return group[0].label
+    if conflicts == "newest":
+        return _newest(group)
     best, second = Counter(sentence.label for sentence in group).most_common(2)
     return best[0] if conflicts == "majority" and best[1] > second[1] else None
+
+
+def _newest(group: list[LabelledSentence]) -> str | None:
+    """Return the label of the latest date, if every sentence has one and no two labels share it."""
+    dates = [_moment(sentence.date) for sentence in group]
+    known = [date for date in dates if date is not None]
+    if len(known) < len(group):
+        return None
+    latest = {s.label for s, date in zip(group, known, strict=True) if date == max(known)}
+    return latest.pop() if len(latest) == 1 else None
+
+
+def _moment(date: str | None) -> datetime | None:
+    """Return a date of the ISO 8601 form; without a zone it is in UTC."""
+    try:
+        moment = datetime.fromisoformat(date or "")
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _clip(value: object) -> str:

@@ -101,7 +101,7 @@ def split_by_text(
     held_out = {"dev", "validation"}
     train, dev, test = [], [], []
     for sentence in sentences:
-        drawn = _share(leak_key(sentence.text, normalize), seed) < fraction
+        drawn = position(leak_key(sentence.text, normalize), seed) < fraction
         if sentence.split == "test":
             test.append(sentence)
         elif sentence.split in held_out or (sentence.split is None and drawn):
@@ -122,8 +122,8 @@ def drop_leaks(
     return kept, len(train) - len(kept)
 
 
-def _share(key: str, seed: int) -> float:
-    """Return a number from 0 to below 1 that depends only on its arguments."""
+def position(key: str, seed: int) -> float:
+    """Return a number from 0 to below 1 that depends only on its arguments, to draw shares with."""
     digest = hashlib.sha256(f"{seed}\n{key}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 

@@ -95,6 +95,26 @@ def load_encoder(source: Source | Path, *, dropout: float | None = None) -> PreT
     return encoder
 
 
+def freeze_layers(encoder: PreTrainedModel, count: int) -> None:
+    """Keep the embeddings and the `count` lowest layers as they are: each step costs less.
+
+    Raises InputError for an encoder with fewer layers, or without one list of them.
+    """
+    depth = int(encoder.config.num_hidden_layers)
+    lists = [
+        child
+        for child in encoder.modules()
+        if isinstance(child, nn.ModuleList) and len(child) == depth
+    ]
+    if not lists or count > depth:
+        raise InputError(
+            f"optimisation.frozen_layers: {count} of {depth} layers",
+            "Freeze no more layers than the encoder has, or 0.",
+        )
+    for part in (encoder.embeddings, *lists[0][:count]):
+        part.requires_grad_(requires_grad=False)
+
+
 def empty_encoder(config: PretrainedConfig) -> PreTrainedModel:
     """Return an encoder of the given configuration with random weights."""
     encoder: PreTrainedModel = AutoModel.from_config(config, **_without_pooler(config))

@@ -1,14 +1,14 @@
 """Sentence vectors of an encoder that is not fine-tuned."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import track
 from transformers import AutoTokenizer
 
+from serving.progress import SentenceProgress
 from training.arrays import FloatArray
 from training.config import SHIPPED_ENCODER, encoder_to_load, is_folder
 from training.model.classifier import load_encoder
@@ -36,25 +36,14 @@ def embed(texts: Sequence[str], encoder: str | None = None) -> FloatArray:
     length = min(_MAX_LENGTH, getattr(model.config, "max_position_embeddings", _MAX_LENGTH))
     order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
     vectors = np.zeros((len(texts), model.config.hidden_size), dtype=np.float32)
-    console = Console(stderr=True)
-    steps = track(
-        range(0, len(order), _BATCH),
-        "Reading sentences",
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    for start in steps:
-        rows = order[start : start + _BATCH]
-        batch = tokenizer(
-            [texts[row] for row in rows],
-            padding=True,
-            truncation=True,
-            max_length=length,
-            return_tensors="pt",
-        ).to(device)
-        with torch.inference_mode():
-            hidden = model(**batch).last_hidden_state
-        mask = batch["attention_mask"].unsqueeze(-1)
-        vectors[rows] = ((hidden * mask).sum(1) / mask.sum(1)).cpu().numpy()
+    options = {"padding": True, "truncation": True, "max_length": length, "return_tensors": "pt"}
+    with SentenceProgress(len(order), visible=sys.stderr.isatty()) as progress:
+        for start in range(0, len(order), _BATCH):
+            rows = order[start : start + _BATCH]
+            batch = tokenizer([texts[row] for row in rows], **options).to(device)
+            with torch.inference_mode():
+                hidden = model(**batch).last_hidden_state
+            mask = batch["attention_mask"].unsqueeze(-1)
+            vectors[rows] = ((hidden * mask).sum(1) / mask.sum(1)).cpu().numpy()
+            progress.update(len(rows), start + len(rows))
     return vectors

@@ -42,17 +42,39 @@ def to_examples(
     sure = np.where([s.sure for s in sentences], 1.0, config.data.unsure_weight)
     weights = by_label[labels] * sure
     columns: dict[str, list[Any]] = {}
+    share = config.distill.share
+    if config.data.second_share:
+        targets = _targets(sentences, config.data.second_share, names)
+        if teacher is None:
+            teacher = targets
+        else:
+            mixed = share * teacher[: len(labels)] + (1 - share) * targets
+            teacher = np.concatenate([mixed, teacher[len(labels) :]])
+        share = 1.0
     if teacher is not None:
         alone = len(teacher) - len(labels)
         weights = np.append(weights, teacher[len(labels) :] @ by_label)
         columns["teacher"] = list(teacher)
-        columns["teacher_share"] = [config.distill.share] * len(labels) + [1.0] * alone
+        columns["teacher_share"] = [share] * len(labels) + [1.0] * alone
         labels += [NO_LABEL] * alone
     columns["input_ids"] = [item.ids for item in tokens]
     columns["length"] = [len(item.ids) for item in tokens]
     columns["label"] = labels
     columns["weight"] = list(weights)
     return Dataset.from_dict(columns)
+
+
+def _targets(
+    sentences: Sequence[LabelledSentence], second_share: float, names: Sequence[str]
+) -> Float32Array:
+    """Return target probabilities (n, labels): the label, and `second_share` of the second one."""
+    targets = np.zeros((len(sentences), len(names)), np.float32)
+    for row, sentence in enumerate(sentences):
+        share = second_share if sentence.second else 0.0
+        targets[row, names.index(sentence.label)] = 1 - share
+        if sentence.second:
+            targets[row, names.index(sentence.second)] += share
+    return targets
 
 
 class Collator:

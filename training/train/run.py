@@ -15,20 +15,34 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase, set_seed
 from transformers.utils import logging
 
 from serving.atomic import atomic_folder, check_place
-from serving.bundle import MANIFEST
+from serving.bundle import MANIFEST, Manifest
 from serving.errors import InputError
 from serving.labels import LabelScheme
 from serving.onnx_model import TokenIds, load_tokenizer, tokenize
 from serving.provenance import Data, Distilled, Provenance, Side
+from serving.terminal import tell
 from serving.text.normalize import NORMALIZERS
 from training.arrays import Float32Array
-from training.config import FIXED_SEED, SHIPPED_ENCODER, SHIPPED_ENCODER_ID, TrainConfig
+from training.config import (
+    FIXED_SEED,
+    SHIPPED_ENCODER,
+    SHIPPED_ENCODER_ID,
+    TrainConfig,
+    encoder_to_load,
+)
 from training.environment import environment
-from training.export.run import export_bundle
+from training.export.run import Calibration, export_bundle
 from training.labelled.reading import LabelledSentence, Normalize, fingerprint
 from training.labelled.splits import Sides, read_sides
-from training.model.checkpoint import SETTINGS, CheckpointSettings, model_name, save_checkpoint
-from training.model.classifier import SentenceClassifier, load_encoder
+from training.model.checkpoint import (
+    SETTINGS,
+    Checkpoint,
+    CheckpointSettings,
+    load_checkpoint,
+    model_name,
+    save_checkpoint,
+)
+from training.model.classifier import SentenceClassifier, freeze_layers, load_encoder
 from training.model.hub import Source, find_source
 from training.train.batches import to_examples
 from training.train.failures import DivergedError, memory_errors_explained
@@ -41,12 +55,19 @@ from training.train.trainer import check_hardware_and_trackers
 _SAMPLE = 128
 
 
-def train(config: TrainConfig, out: Path, *, command: Sequence[str]) -> Path:
+def train(
+    config: TrainConfig,
+    out: Path,
+    *,
+    command: Sequence[str],
+    calibration_of: Manifest | None = None,
+) -> Path:
     """Fine-tune, export and calibrate as `config` says; return the bundle's folder in `out`.
 
     `out` gets `checkpoint/` (for `rasd export`) and `bundle/`, each written atomically. During the
     training it holds `trainer/`, from which the same call resumes after a kill. `command` is the
-    command line, recorded with the model. Under accelerate's launcher every process calls this
+    command line, recorded with the model. With `calibration_of`, the bundle gets the calibration of
+    that one, and none is fitted. Under accelerate's launcher every process calls this
     function, and only the main one writes.
     """
     process = PartialState(cpu=not torch.cuda.is_available())
@@ -61,13 +82,18 @@ def train(config: TrainConfig, out: Path, *, command: Sequence[str]) -> Path:
     sides = read_sides(config, scheme, normalize)
     if process.is_main_process:
         for warning in sides.warnings:
-            sys.stderr.write(f"warning: {warning}\n")
-    source = find_source(config.encoder_to_load(), config.encoder_revision)
+            tell(f"warning: {warning}")
+    source = find_source(encoder_to_load(config.encoder), config.encoder_revision)
     encoder = load_encoder(source, dropout=config.model.encoder_dropout)
     if config.distill.layers:
         keep_layers(encoder, config.distill.layers)
     set_seed(FIXED_SEED)  # for the head
     model = SentenceClassifier(encoder, labels=len(scheme.names), dropout=config.model.dropout)
+    start = _own_checkpoint(config)
+    if start is not None and start.settings.scheme.names == scheme.names:
+        model.head.load_state_dict(start.model.head.state_dict())
+    if config.optimisation.frozen_layers:
+        freeze_layers(encoder, config.optimisation.frozen_layers)
     tokenizer = _load_tokenizer(source)
     lessons = prepare_lessons(config, scheme.names, sides, normalize)
     data = Data(
@@ -83,7 +109,7 @@ def train(config: TrainConfig, out: Path, *, command: Sequence[str]) -> Path:
             processes=process.num_processes,
         )
         if reserve(work, identity):
-            sys.stderr.write(f"{work}: resuming the unfinished run\n")
+            tell(f"{work}: resuming the unfinished run")
     process.wait_for_everyone()
     learned = [*(sentence.text for sentence in sides.train), *lessons.unlabelled]
     teacher = lessons.soft_labels(learned, scheme.names, work / SOFT_LABELS, progress=progress)
@@ -114,6 +140,8 @@ def train(config: TrainConfig, out: Path, *, command: Sequence[str]) -> Path:
             trained=trained,
             command=command,
             source=source,
+            started_from=start.settings.provenance.restored_from if start else None,
+            calibration_of=calibration_of.model if calibration_of else None,
         ),
     )
     with atomic_folder(out / "checkpoint") as folder:
@@ -126,9 +154,17 @@ def train(config: TrainConfig, out: Path, *, command: Sequence[str]) -> Path:
             sample=_sample(sides),
         )
     checkpoint = replace(saved, folder=out / "checkpoint")
-    bundle = export_bundle(checkpoint, sides.dev, out / "bundle")
+    calibration = Calibration.of(calibration_of) if calibration_of else None
+    bundle = export_bundle(checkpoint, sides.dev, out / "bundle", calibration)
     shutil.rmtree(work)
     return bundle
+
+
+def _own_checkpoint(config: TrainConfig) -> Checkpoint | None:
+    """Return the checkpoint that `encoder` names, if it names one."""
+    if isinstance(config.encoder, str) or not (config.encoder / SETTINGS).is_file():
+        return None
+    return load_checkpoint(config.encoder)
 
 
 def _check_output(out: Path, work: Path) -> None:
@@ -206,6 +242,8 @@ def _provenance(
     trained: Trained,
     command: Sequence[str],
     source: Source,
+    started_from: str | None,
+    calibration_of: str | None,
 ) -> Provenance:
     """Return the record of a run; files lose their folders, which exist on one machine only."""
     settings = config.model_dump(mode="json", exclude={"output", "labels"})
@@ -221,6 +259,8 @@ def _provenance(
         history=trained.history,
         kept=trained.kept,
         environment=environment(),
+        started_from=started_from,
+        calibration_of=calibration_of,
     )
 
 

@@ -40,7 +40,7 @@ RECORDS = [
 
 
 def made(name: str, *, carry: tuple[str, ...] = CARRY):
-    return output_format(name, carry=carry, labels=LABELS, about=ABOUT)
+    return output_format(name, carry=carry, labels=LABELS, about=ABOUT, raw_csv=True)
 
 
 def written(output, records) -> bytes:

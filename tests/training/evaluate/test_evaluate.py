@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -58,7 +59,7 @@ def test_the_folder_holds_the_figures_and_says_where_they_come_from(bundle, tmp_
 
     record = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
     assert record["model"] == "cues@1"
-    assert record["metrics"] == json.loads(json.dumps(metrics.to_json()))
+    assert record["metrics"] == json.loads(json.dumps(asdict(metrics)))
     digest = hashlib.sha256(labelled.read_bytes()).hexdigest()
     assert record["files"] == [{"file": str(labelled), "sha256": digest}]
     assert record["comparison"] is None
@@ -112,7 +113,7 @@ def test_a_file_of_many_chunks_is_measured_like_its_parts(bundle, tmp_path):
     whole = evaluate(bundle, [_write(tmp_path / "many.jsonl", *many)])
     few = evaluate(bundle, [_write(tmp_path / "few.jsonl", *many[:5])])
     assert whole.sentences == 600
-    assert whole.to_json()["labels"]["denial"]["f1"] == few.to_json()["labels"]["denial"]["f1"]
+    assert asdict(whole)["labels"]["denial"]["f1"] == asdict(few)["labels"]["denial"]["f1"]
     assert whole.ece == pytest.approx(few.ece)
 
 

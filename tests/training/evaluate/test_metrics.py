@@ -1,6 +1,7 @@
 """The figures of an evaluation mean what their names say."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -77,7 +78,7 @@ def test_the_order_of_the_sentences_does_not_matter(sample, random):
     order = list(range(len(labels)))
     random.shuffle(order)
     for figure in (
-        lambda y, p: classification_metrics(y, p, NAMES).to_json(),
+        lambda y, p: asdict(classification_metrics(y, p, NAMES)),
         lambda y, p: [point.accuracy for point in reliability(y, p)],
         lambda y, p: [point.accuracy for point in coverage_accuracy(y, p)],
     ):
@@ -163,5 +164,5 @@ def test_abstaining_helps_where_the_probabilities_are_honest():
 
 def test_metrics_survive_json():
     metrics = classification_metrics(*_calibrated(50), NAMES)
-    assert json.loads(json.dumps(metrics.to_json()))["labels"]["denial"]["support"] >= 0
-    assert json.loads(json.dumps(metrics.to_json()))["macro_f1"] == metrics.macro_f1
+    assert json.loads(json.dumps(asdict(metrics)))["labels"]["denial"]["support"] >= 0
+    assert json.loads(json.dumps(asdict(metrics)))["macro_f1"] == metrics.macro_f1

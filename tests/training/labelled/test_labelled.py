@@ -120,35 +120,34 @@ def test_one_of_two_label_studio_controls_is_named(tmp_path: Path) -> None:
     both["annotations"][0]["result"].append(topic | {"value": {"choices": ["other"]}})
     file = label_studio(tmp_path / "a.json", both)
     error = refused(file)
-    assert "task 1: two Choices controls, 'label', 'topic'" in error.problem
+    assert "task 1: two controls, 'label', 'topic'" in error.problem
     assert "--label-field" in error.remedy
     assert [s.label for s in read(file, label="label").sentences] == ["claim"]
     assert [s.label for s in read(file, label="topic").sentences] == ["other"]
-    assert (
-        "no Choices control 'lable'; there is 'label', 'topic'"
-        in refused(file, label="lable").problem
-    )
+    assert "no control 'lable'; there is 'label', 'topic'" in refused(file, label="lable").problem
 
 
 def test_a_second_label_studio_control_is_seen_where_it_is_used_alone(tmp_path: Path) -> None:
     other = task(2, ATTACK, "other")
     other["annotations"][0]["result"][0]["from_name"] = "topic"
     file = label_studio(tmp_path / "a.json", task(1, CLAIM, "claim"), other)
-    assert "task 2: two Choices controls" in refused(file).problem
+    assert "task 2: two controls" in refused(file).problem
 
 
-def test_label_studio_spans_are_named_as_what_they_are(tmp_path: Path) -> None:
+def test_label_studio_boxes_are_named_as_what_they_are(tmp_path: Path) -> None:
     spans = task(5, CLAIM, "claim")
     spans["annotations"][0]["result"] = [
         {
             "from_name": "parts",
             "to_name": "text",
-            "type": "labels",
-            "value": {"start": 0, "end": 4, "text": "تبنت", "labels": ["claim"]},
+            "type": "rectanglelabels",
+            "value": {"x": 0, "y": 4, "rectanglelabels": ["claim"]},
         }
     ]
     error = refused(label_studio(tmp_path / "a.json", spans))
-    assert "task 5: labels parts of the text (control 'parts', type labels)" in error.problem
+    assert (
+        "task 5: labels parts of the task (control 'parts', type rectanglelabels)" in error.problem
+    )
     assert "Choices" in error.remedy
 
 

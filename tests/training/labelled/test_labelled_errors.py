@@ -20,11 +20,11 @@ BAD_FILES = {
         'line 1: unknown label "claims"',
         "Did you mean claim?",
     ),
-    "Arabic label": (
+    "misspelt Arabic label": (
         "a.jsonl",
-        f'{{"text": "{DENIAL}", "label": "نفي"}}',
+        f'{{"text": "{DENIAL}", "label": "نفى"}}',
         "unknown label",
-        "Did you mean denial?",
+        "Did you mean نفي?",
     ),
     "no label": (
         "a.jsonl",

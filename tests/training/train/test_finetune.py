@@ -1,5 +1,6 @@
 """What the keys of `optimisation` and `model` do to a training, with a tiny encoder."""
 
+import dataclasses
 import random
 from itertools import pairwise
 from pathlib import Path
@@ -232,3 +233,16 @@ def test_the_encoders_dropout_is_what_the_configuration_says(fresh, rows, senten
     assert all(bool((a == b).all()) == (dropout == 0) for a, b in pairwise(passes))
     settings = model.encoder.config
     assert settings.hidden_dropout_prob == settings.attention_probs_dropout_prob == dropout
+
+
+def test_a_second_label_gets_its_share_of_the_target(rows, sentences):
+    """In float32, so the shares are compared nearly."""
+    config = load_config(ROOT / "configs" / "arabert.yaml", ["data.second_share=0.25"])
+    label = sentences[0].label
+    other = next(name for name in SCHEME.names if name != label)
+    doubtful = dataclasses.replace(sentences[0], sure=False, second=other)
+    first, second = rows([doubtful, sentences[1]], config)
+    expected = dict.fromkeys(SCHEME.names, 0.0) | {label: 0.75, other: 0.25}
+    assert dict(zip(SCHEME.names, first["teacher"], strict=True)) == pytest.approx(expected)
+    assert max(second["teacher"]) == 1
+    assert first["teacher_share"] == second["teacher_share"] == 1

@@ -15,9 +15,12 @@ from serving.errors import InputError, RasdError  # noqa: E402
 from serving.onnx_model import load_tokenizer, tokenize  # noqa: E402
 from serving.records import Prediction  # noqa: E402
 from serving.text.normalize import NORMALIZERS  # noqa: E402
+from training.config import load_config  # noqa: E402
 from training.export.run import export_folder  # noqa: E402
 from training.model.checkpoint import load_checkpoint  # noqa: E402
+from training.model.from_bundle import restore_checkpoint  # noqa: E402
 from training.train.batches import LengthSampler  # noqa: E402
+from training.train.run import train  # noqa: E402
 
 ROOT = Path(__file__).parents[3]
 
@@ -164,3 +167,37 @@ def test_sampler_visits_every_sentence_once_an_epoch_and_differs_between_epochs(
         for batch in (first[k : k + 8] for k in range(0, 1000, 8))
     )
     assert padding < 0.1 * sum(lengths)
+
+
+def test_training_continues_from_a_bundle_head_included_and_the_record_says_so(
+    tiny_bundle, authored, tmp_path
+):
+    start = restore_checkpoint(tiny_bundle, tmp_path / "start")
+    labelled = tmp_path / "labelled.jsonl"
+    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in authored[300:420])
+    labelled.write_text("".join(lines), encoding="utf-8")
+    config = load_config(
+        ROOT / "configs" / "arabert.yaml",
+        [
+            f"encoder={start}",
+            f"data.train=[{labelled}]",
+            "data.dev_fraction=0.3",
+            "max_length=48",
+            "export.min_agreement=0.5",
+            "optimisation.epochs=1",
+            "optimisation.learning_rate=1e-7",
+            "optimisation.frozen_layers=2",
+        ],
+    )
+    bundle = train(config, tmp_path / "out", command=["rasd", "train"])
+    before = load_checkpoint(start).model.state_dict()
+    after = load_checkpoint(tmp_path / "out" / "checkpoint").model.state_dict()
+    for name, values in before.items():
+        assert torch.allclose(after[name], values, atol=1e-4), name
+        if name.startswith("encoder."):  # both its layers are frozen
+            assert torch.equal(after[name], values), name
+    assert not torch.equal(after["head.weight"], before["head.weight"])
+    model = Bundle.load(tiny_bundle).manifest.model
+    assert Bundle.load(bundle).manifest.provenance.started_from == model
+    card = (bundle / "README.md").read_text(encoding="utf-8")
+    assert f"started from the int8 weights of the bundle `{model}`" in card

@@ -1,0 +1,165 @@
+"""Labels as annotation tools export them: each file in `exports/` holds the same sentences.
+
+The files are written by hand in the form that each tool documents.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+from labelled_files import json_lines, read, refused
+
+EXPORTS = Path(__file__).parent / "exports"
+SENTENCES = [
+    ("انفجرت عبوة ناسفة قرب سوق السدرة وأصيب أربعة باعة.", "attack_report"),
+    ("تبنت كتائب السدرة تفجير الجسر الحديدي.", "claim"),
+    ("نفى المجلس المحلي أن يكون الجسر قد أغلق 🚧 أمام الأهالي.", "denial"),
+]
+CLAIM = SENTENCES[1][0]
+
+
+@pytest.mark.parametrize("file", sorted(EXPORTS.iterdir()), ids=lambda path: path.name)
+def test_every_export_reads_to_the_same_sentences(file):
+    data = read(file)
+    assert [(s.text, s.label) for s in data.sentences] == SENTENCES
+
+
+def test_labels_in_another_form_are_read_and_said():
+    warnings = "\n".join(read(EXPORTS / "names.jsonl").warnings)
+    assert "label 'تقرير عن هجوم' read as attack_report: 1 times" in warnings
+    assert "label 'Claim' read as claim" in warnings
+    assert "label '2' read as denial" in warnings
+
+
+@pytest.mark.parametrize(
+    "name", ["prodigy_choice.jsonl", "prodigy_textcat.jsonl", "argilla_1.json"]
+)
+def test_what_nobody_labelled_is_counted(name):
+    assert any("skipped 1 records without a label" in w for w in read(EXPORTS / name).warnings)
+
+
+SEVERAL = {
+    "doccano": {"text": CLAIM, "label": ["claim", "denial"]},
+    "prodigy": {"text": CLAIM, "accept": ["claim", "denial"], "answer": "accept"},
+    "label studio min": {"text": CLAIM, "label": {"choices": ["claim", "denial"]}},
+    "argilla 1": {"text": CLAIM, "annotation": ["claim", "denial"], "prediction": None},
+    "argilla 2": {
+        "fields": {"text": CLAIM},
+        "responses": {"label": [{"value": ["claim", "denial"], "user_id": "a"}]},
+    },
+}
+
+
+@pytest.mark.parametrize("form", SEVERAL)
+def test_records_with_several_labels_are_refused_with_their_number(form, tmp_path):
+    file = json_lines(tmp_path / "a.jsonl", SEVERAL[form], SEVERAL[form])
+    assert str(refused(file)) == (
+        f"{file}: 2 records have several labels, the first is {file}: line 1\n"
+        "Choose one label per sentence."
+    )
+
+
+WRONG = {
+    "span outside the text": (
+        {"text": CLAIM, "label": [[0, 500, "claim"]]},
+        "a span from 0 to 500, of a text of 38 characters",
+    ),
+    "span backwards": ({"text": CLAIM, "label": [[9, 3, "claim"]]}, "a span from 9 to 3"),
+    "span of another text": (
+        {"text": CLAIM, "label": [{"start": 0, "end": 4, "text": "نفت", "labels": ["claim"]}]},
+        "is not the text that it quotes",
+    ),
+    "unknown answer": (
+        {"text": CLAIM, "accept": ["claim"], "answer": "yes"},
+        "'answer' is 'yes', not accept, reject or ignore",
+    ),
+    "two questions": (
+        {
+            "fields": {"text": CLAIM},
+            "responses": {"label": [{"value": "claim"}], "topic": [{"value": "war"}]},
+        },
+        "questions 'label', 'topic'",
+    ),
+    "text elsewhere": (
+        {"fields": {"sentence": CLAIM}, "responses": {"label": [{"value": "claim"}]}},
+        "'fields' has no text 'text'; it has 'sentence'",
+    ),
+    "unknown label": ({"text": CLAIM, "label": ["clame"]}, 'unknown label "clame"'),
+    "number without a label": ({"text": CLAIM, "label": 5}, 'unknown label "5"'),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_record_is_named_in_two_lines(name, tmp_path):
+    record, problem = WRONG[name]
+    error = refused(json_lines(tmp_path / "a.jsonl", record))
+    assert problem in error.problem
+    assert "line 1" in error.problem
+    assert len(str(error).splitlines()) == 2
+
+
+def test_one_of_two_questions_is_named(tmp_path):
+    file = json_lines(tmp_path / "a.jsonl", WRONG["two questions"][0])
+    assert [s.label for s in read(file, label="label").sentences] == ["claim"]
+
+
+def annotated(tmp_path, *labels):
+    """One sentence after another, each with the labels of several annotators."""
+    rows = [
+        {
+            "fields": {"text": f"{CLAIM} {number}"},
+            "responses": {
+                "label": [
+                    {"value": label, "user_id": f"user-{who}"} for who, label in enumerate(given)
+                ]
+            },
+        }
+        for number, given in enumerate(labels)
+    ]
+    return json_lines(tmp_path / "a.jsonl", *rows)
+
+
+def test_two_annotators_agreement_is_cohens_kappa(tmp_path):
+    from sklearn.metrics import cohen_kappa_score
+
+    first = ["claim", "claim", "denial", "other", "claim", "denial"]
+    second = ["claim", "denial", "denial", "other", "claim", "claim"]
+    file = annotated(tmp_path, *zip(first, second, strict=True))
+    kappa = cohen_kappa_score(first, second)
+    (said,) = [w for w in read(file, conflicts="majority").warnings if "kappa" in w]
+    assert said == (
+        "annotators: 2 annotators labelled 6 sentences in common and agree on 4; "
+        f"Cohen's kappa {kappa:.2f}"
+    )
+
+
+def test_more_annotators_agreement_is_fleiss_kappa(tmp_path):
+    file = annotated(tmp_path, ("claim",) * 3, ("denial",) * 3, ("claim", "claim", "denial"))
+    # Observed: (1 + 1 + 1/3) / 3 = 7/9. By chance: (5/9)**2 + (4/9)**2 = 41/81.
+    kappa = (7 / 9 - 41 / 81) / (1 - 41 / 81)
+    (said,) = [w for w in read(file, conflicts="majority").warnings if "kappa" in w]
+    assert f"agree on 2; Fleiss' kappa {kappa:.2f}" in said
+
+
+def test_the_newest_of_several_labels_is_kept_where_every_one_has_a_date(tmp_path):
+    rows = [
+        {"text": CLAIM, "label": "claim", "date": "2026-03-01"},
+        {"text": CLAIM, "label": "denial", "date": "2026-03-02T08:00:00Z"},
+    ]
+    file = json_lines(tmp_path / "a.jsonl", *rows)
+    assert [s.label for s in read(file, conflicts="newest").sentences] == ["denial"]
+    undated = json_lines(tmp_path / "b.jsonl", *rows, {"text": CLAIM, "label": "other"})
+    assert read(undated, conflicts="newest").sentences == []
+
+
+def test_a_second_label_is_read_and_an_unknown_one_refused(tmp_path):
+    row = {"text": CLAIM, "label": "claim", "sure": False, "second": "Denial"}
+    (sentence,) = read(json_lines(tmp_path / "a.jsonl", row)).sentences
+    assert (sentence.label, sentence.second, sentence.sure) == ("claim", "denial", False)
+    error = refused(json_lines(tmp_path / "b.jsonl", row | {"second": "deny"}))
+    assert "unknown label \"deny\" in 'second'" in error.problem
+
+
+def test_the_export_files_are_json_as_the_tools_write_it():
+    for file in EXPORTS.glob("*.json"):
+        assert isinstance(json.loads(file.read_text(encoding="utf-8")), list), file

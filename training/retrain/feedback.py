@@ -1,0 +1,24 @@
+"""The corrections of a service's database as a labelled file."""
+
+import json
+from pathlib import Path
+
+from serving.atomic import atomic_file
+from serving.feedback import open_store
+from serving.service.feedback_export import LabelledRow
+
+
+def write_feedback(database: str, path: Path) -> Path:
+    """Write every correction in a database (an SQLAlchemy URL) to a JSON Lines file; return it.
+
+    Raises InputError if there is no such database, StoreError if it fails.
+    """
+    store = open_store(database, create=False)
+    try:
+        with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+            for correction in store.corrections():
+                row = LabelledRow.of(correction).as_dict()
+                stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+    finally:
+        store.close()
+    return path
