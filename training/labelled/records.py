@@ -13,7 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from serving.classifier import Classifier
 from serving.errors import InputError
-from serving.files.documents import DocumentStream, ReadOptions
+from serving.files.documents import DocumentStream
+from serving.files.fields import ReadOptions
 from serving.files.sources import find_sources
 from serving.labelling import CHUNK, Scorer, Splitter, label, tasks, whole
 from serving.progress import SentenceProgress
