@@ -3,12 +3,12 @@
 
 FROM python:3.13-slim AS build
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE NOTICE ./
+COPY pyproject.toml constraints.txt README.md LICENSE NOTICE ./
 COPY serving serving
 COPY training training
 # Compile the byte code now: a read-only root file system cannot store it later.
 RUN python -m venv /opt/rasd \
- && /opt/rasd/bin/pip install --no-cache-dir --compile ".[postgres]"
+ && /opt/rasd/bin/pip install --no-cache-dir --compile --constraint constraints.txt ".[postgres]"
 
 FROM python:3.13-slim
 COPY --from=build /opt/rasd /opt/rasd

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint bench stress clean
+.PHONY: run test lint bench stress lock audit clean
 
 # Label the sample article with the default model, then start the service and its web page on this
 # machine and print the URL.
@@ -27,9 +27,19 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/classify.py
 	$(BIN)/python benchmarks/serve.py
 
-# Load test of twelve minutes: overload, mixed load, idle. Fails if a limit is exceeded.
+# Load test of 23 minutes: overload, mixed load, hostile clients, idle. Fails if a limit is exceeded.
 stress: $(VENV)/.dev
 	$(BIN)/python benchmarks/overload.py
+
+# Write the installed versions to constraints.txt: after an upgrade, once the tests have passed.
+lock: $(VENV)/.dev
+	$(BIN)/python scripts/lock.py
+
+# List the known vulnerabilities of the versions in constraints.txt; needs a network.
+audit: $(VENV)/bin/python
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/python -m pip install --quiet pip-audit
+	$(VENV)/audit/bin/pip-audit --no-deps --disable-pip --requirement constraints.txt
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -37,10 +47,10 @@ clean:
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.serving: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable .
+$(VENV)/.serving: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	touch $@
 
-$(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $@ $(VENV)/.serving

@@ -19,6 +19,11 @@ from serving.text.sentences import split_sentences
 # differs far more. With the bundle's own CPU features and libraries, nothing may differ.
 GOLDEN_TOLERANCE = 0.05
 
+# Raw characters for each that is left after normalising: a letter with two marks and a tatweel.
+MARKS = 4
+# Texts whose tokens are counted together.
+COUNTED = 64
+
 _EMPTY = Refusal("nothing to classify: no letter or digit is left after normalising")
 _NOT_FINITE = Refusal("the model gave no finite probabilities")
 
@@ -145,6 +150,9 @@ class _Model:
             )
             special = self._tokenizer.num_special_tokens_to_add(is_pair=False)
             self.room = manifest.max_length - special
+            longest = max(map(len, self._tokenizer.get_vocab(with_added_tokens=False)))
+            # As many characters as the model's tokens can cover.
+            self._characters = longest * manifest.max_length
         except Exception as error:  # the two libraries raise no narrower type of their own
             raise InputError(
                 f"{bundle.folder}: the model does not load: {' '.join(str(error).split())}",
@@ -152,19 +160,40 @@ class _Model:
             ) from error
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        return count_tokens(self._tokenizer, [self._normalize(text) for text in texts])
+        counts: list[int] = []
+        for start in range(0, len(texts), COUNTED):
+            read = [self._read(text) for text in texts[start : start + COUNTED]]
+            found = count_tokens(self._tokenizer, [text for text, _ in read])
+            # What is cut is too long, whatever it counts.
+            counts += [
+                max(number, self.room + 1) if cut else number
+                for number, (_, cut) in zip(found, read, strict=True)
+            ]
+        return counts
 
     def score(self, sentences: Sequence[str]) -> list[_Scores | Refusal]:
         scores: list[_Scores | Refusal] = [_EMPTY] * len(sentences)
-        normalized = [self._normalize(sentence) for sentence in sentences]
-        kept = [i for i, text in enumerate(normalized) if any(map(str.isalnum, text))]
-        tokens = tokenize(self._tokenizer, [normalized[i] for i in kept])
+        read = [self._read(sentence) for sentence in sentences]
+        kept = [i for i, (text, _) in enumerate(read) if any(map(str.isalnum, text))]
+        tokens = tokenize(self._tokenizer, [read[i][0] for i in kept])
         logits = self.onnx.logits([item.ids for item in tokens])
         probabilities = softmax(logits, self._manifest.temperature, self._manifest.power)
         for index, item, row in zip(kept, tokens, probabilities, strict=True):
             finite = bool(np.isfinite(row).all())
-            scores[index] = _Scores(row, item.truncated) if finite else _NOT_FINITE
+            truncated = item.truncated or read[index][1]
+            scores[index] = _Scores(row, truncated) if finite else _NOT_FINITE
         return scores
+
+    def _read(self, text: str) -> tuple[str, bool]:
+        """Return the normalised text as far as the model could read it, and whether that is less.
+
+        Both cuts bound the memory: one character may normalise to 18, and the tokenizer needs
+        about 500 bytes for each.
+        """
+        raw = text[: MARKS * self._characters]
+        normalized = self._normalize(raw)
+        cut = len(raw) < len(text) or len(normalized) > self._characters
+        return normalized[: self._characters], cut
 
 
 def softmax(logits: FloatArray, temperature: float, power: float = 1.0) -> FloatArray:

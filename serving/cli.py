@@ -7,6 +7,7 @@ from importlib.metadata import entry_points, version
 from typing import Any, NoReturn
 
 from serving.errors import RasdError, did_you_mean
+from serving.terminal import shown
 
 
 class _Parser(argparse.ArgumentParser):
@@ -14,7 +15,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with exit code 2."""
-        self.exit(2, f"{self.prog}: {message}\n`{self.prog} --help` says what it takes.\n")
+        self.exit(2, f"{self.prog}: {shown(message)}\n`{self.prog} --help` says what it takes.\n")
 
     def parse_known_args(self, *given: Any, **named: Any) -> Any:
         """Reject unknown arguments here, where the options that may have been meant are known.

@@ -11,10 +11,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from serving.errors import InputError, Problem, did_you_mean, refusal
+from serving.regular_file import read_regular
 
 Key = tuple[str, ...]
 
 _LONGEST = 120  # characters of a value that a message shows
+_LARGEST = 2**18  # bytes of a file
+_MOST_KEYS = 10_000  # keys and list items, those of aliases counted wherever they are used
 
 
 class Section(BaseModel):
@@ -31,10 +34,15 @@ def read_yaml(path: Path, *, example: str) -> tuple[dict[str, Any], dict[Key, in
 
     Raises InputError, with `example` as a file of the right form.
     """
+    lines: dict[Key, int] = {(): 1}
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_regular(path, _LARGEST).decode("utf-8-sig")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
+        if node is not None:
+            _note_lines(path, node, (), lines)
         values = yaml.safe_load(text)
+    except RecursionError as error:
+        raise InputError(f"{path}: nested too deeply", f"See {example} for the form.") from error
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror})", "Name a configuration that exists."
@@ -46,9 +54,6 @@ def read_yaml(path: Path, *, example: str) -> tuple[dict[str, Any], dict[Key, in
         raise InputError(f"{place}: not YAML ({reason})", f"See {example} for the form.") from error
     if not isinstance(values, dict):
         raise InputError(f"{path}: holds no keys", f"See {example} for the keys and their form.")
-    lines: dict[Key, int] = {(): 1}
-    if node is not None:
-        _note_lines(path, node, (), lines)
     return values, lines
 
 
@@ -76,6 +81,11 @@ def checked(
 
 
 def _note_lines(path: Path, node: yaml.Node, group: Key, lines: dict[Key, int]) -> None:
+    if len(lines) > _MOST_KEYS:
+        raise InputError(
+            f"{path}: more than {_MOST_KEYS:,} keys and values",
+            "Write a shorter file; the values of an alias (*name) count wherever it is used.",
+        )
     if isinstance(node, yaml.SequenceNode):
         for number, item in enumerate(node.value):
             lines[*group, str(number)] = item.start_mark.line + 1
@@ -83,7 +93,7 @@ def _note_lines(path: Path, node: yaml.Node, group: Key, lines: dict[Key, int]) 
     if not isinstance(node, yaml.MappingNode):
         return
     for name, value in node.value:
-        key = (*group, name.value)
+        key = (*group, str(name.value))
         line = name.start_mark.line + 1
         if key in lines:
             raise InputError(

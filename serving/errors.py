@@ -4,13 +4,22 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from serving.terminal import shown
+
 SHOWN = 3
 
 
 class RasdError(Exception):
-    """Something failed that is not the caller's doing. Exit code 1."""
+    """Something failed that is not the caller's doing. Exit code 1.
+
+    `str(error)` is its lines, of which nothing can steer a terminal or begin another line.
+    """
 
     exit_code = 1
+
+    def __init__(self, *lines: str) -> None:
+        """Take what failed and, where there is one, the remedy: one line each."""
+        super().__init__("\n".join(map(shown, lines)))
 
 
 class InputError(RasdError):
@@ -22,15 +31,16 @@ class InputError(RasdError):
 
     exit_code = 2
 
-    def __init__(self, problem: str, remedy: str) -> None:
-        """Keep both lines; `str(error)` joins them with a newline."""
-        super().__init__(f"{problem}\n{remedy}")
+    def __init__(self, problem: str, remedy: str, *others: str) -> None:
+        """Keep both; `others` are further problems, which are shown before the remedy."""
+        super().__init__(problem, *others, remedy)
         self.problem = problem
         self.remedy = remedy
+        self._others = others
 
-    def __reduce__(self) -> tuple[type["InputError"], tuple[str, str]]:
-        """Let the error cross to another process with both lines."""
-        return type(self), (self.problem, self.remedy)
+    def __reduce__(self) -> tuple[type["InputError"], tuple[str, ...]]:
+        """Let the error cross to another process with all its lines."""
+        return type(self), (self.problem, self.remedy, *self._others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +72,16 @@ def refusal(problems: Sequence[Problem]) -> InputError:
     lines = [f"{problem}. {problem.remedy}" for problem in problems[:SHOWN]]
     if len(problems) > SHOWN:
         lines.append(f"and {len(problems) - SHOWN:,} more")
-    return InputError("\n".join(lines), f"Fix these {len(problems):,} problems and run again.")
+    remedy = f"Fix these {len(problems):,} problems and run again."
+    return InputError(lines[0], remedy, *lines[1:])
+
+
+def missing_extra(what: str, library: str, extra: str) -> InputError:
+    """Return the error for a library that is not installed, naming the extra that has it."""
+    return InputError(
+        f"{what} needs {library}, which is not installed",
+        f"Install it with: pip install 'rasd[{extra}]'",
+    )
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

@@ -1,10 +1,14 @@
 """The database of corrections: SQLite or PostgreSQL, one row per text and annotator."""
 
 import hashlib
+import logging
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from sqlalchemy import (
@@ -38,6 +42,9 @@ PATIENCE = 5
 _FORMS = "Give sqlite:///FILE or postgresql://USER@HOST/DATABASE."
 # PostgreSQL's code for a full disk.
 _DISK_FULL = "53100"
+
+
+log = logging.getLogger("rasd.feedback")
 
 
 class StoreError(RasdError):
@@ -122,6 +129,8 @@ class FeedbackStore:
     def __init__(self, engine: Engine) -> None:
         """Take an engine whose tables are there: see `open_store`."""
         self._engine = engine
+        self._opened = _identity(engine.url)
+        self._opening = Lock()
         self._insert = postgresql.insert if _is_postgresql(engine.url) else sqlite.insert
 
     def add(self, correction: NewCorrection) -> tuple[int, int]:
@@ -146,6 +155,7 @@ class FeedbackStore:
             .returning(_corrections.c.id, _corrections.c.revision)
         )
         try:
+            self._find_again()
             with self._engine.begin() as connection:
                 row = connection.execute(statement).one()
         except SQLAlchemyError as error:
@@ -163,6 +173,19 @@ class FeedbackStore:
         except SQLAlchemyError as error:
             raise _store_error(error) from error
 
+    def _find_again(self) -> None:
+        """Make an SQLite file again that was deleted: its connections would write to nowhere."""
+        if _identity(self._engine.url) == self._opened:
+            return
+        with self._opening:
+            if _identity(self._engine.url) == self._opened:
+                return
+            log.error("the database of corrections was deleted or replaced; it is opened again")
+            self._engine.dispose()
+            _make_private(self._engine.url)
+            _metadata.create_all(self._engine)
+            self._opened = _identity(self._engine.url)
+
     def close(self) -> None:
         """Close the connections."""
         self._engine.dispose()
@@ -175,7 +198,7 @@ def open_store(address: str, *, create: bool = True) -> FeedbackStore:
     without them is rejected.
     """
     url = _checked(address)
-    shown = url.render_as_string(hide_password=True)
+    shown = _shown(url)
     try:
         engine = _engine(url)
     except ImportError as error:
@@ -188,6 +211,7 @@ def open_store(address: str, *, create: bool = True) -> FeedbackStore:
         raise missing
     try:
         if create:
+            _make_private(url)
             _metadata.create_all(engine)
         columns = inspect(engine).has_table(_corrections.name)
     except SQLAlchemyError as error:
@@ -208,25 +232,34 @@ def _checked(address: str) -> URL:
     try:
         url = make_url(address)
     except ArgumentError as error:
-        raise InputError(f"{address!r}: not a database's URL", _FORMS) from error
+        # What looks like a password is not quoted.
+        shown = repr(address) if "@" not in address else "the address of the database"
+        raise InputError(f"{shown}: not a database's URL", _FORMS) from error
     kind = url.get_backend_name()
     if kind == "sqlite" and url.database and url.database != ":memory:":
         return url
     if kind in ("postgresql", "postgres"):
         return url.set(drivername="postgresql+psycopg")
-    raise InputError(f"{url.render_as_string()}: cannot keep corrections there", _FORMS)
+    raise InputError(f"{_shown(url)}: cannot keep corrections there", _FORMS)
 
 
 def _engine(url: URL) -> Engine:
     if _is_postgresql(url):
-        # Detects a connection that the server has closed before it is used.
-        return create_engine(
+        from serving.patient_postgresql import PatientConnection
+
+        engine = create_engine(
             url,
-            pool_pre_ping=True,
+            pool_pre_ping=True,  # detects a connection that the server has closed
             pool_timeout=PATIENCE,
             connect_args={"connect_timeout": PATIENCE},
             hide_parameters=True,
         )
+
+        @event.listens_for(engine, "do_connect")
+        def connect(_: object, __: object, arguments: Any, options: Any) -> PatientConnection:
+            return PatientConnection.connect(*arguments, **options)
+
+        return engine
     engine = create_engine(
         url, pool_timeout=PATIENCE, connect_args={"timeout": PATIENCE}, hide_parameters=True
     )
@@ -238,6 +271,29 @@ def _engine(url: URL) -> Engine:
         connection.execute("PRAGMA synchronous = FULL")
 
     return engine
+
+
+def _identity(url: URL) -> object:
+    """Return what tells an SQLite file from another of its name, or from none; else None."""
+    if _is_postgresql(url):
+        return None
+    try:
+        state = Path(str(url.database)).stat()
+    except OSError:
+        return "missing"
+    return state.st_dev, state.st_ino
+
+
+def _make_private(url: URL) -> None:
+    """Create a missing SQLite file so that only its owner reads it; its journal takes its mode."""
+    if not _is_postgresql(url):
+        with suppress(OSError):  # SQLite says better what is wrong
+            os.close(os.open(str(url.database), os.O_CREAT | os.O_RDWR, 0o600))
+
+
+def _shown(url: URL) -> str:
+    """Return the URL without passwords, which may be in its query too."""
+    return url.set(query={}).render_as_string(hide_password=True)
 
 
 def _is_postgresql(url: URL) -> bool:

@@ -2,7 +2,9 @@
 
 import json
 import signal
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +25,40 @@ def authored() -> list[dict[str, str]]:
     """The labelled sentences of data/authored.jsonl."""
     lines = (ROOT / "data" / "authored.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
+
+
+@pytest.fixture
+def write_results(tmp_path) -> Callable[..., Path]:
+    """Write records as `rasd classify` does, each with a text and label unless it has its own."""
+    names = ("attack_report", "claim", "denial", "official_response", "other")
+
+    def result(
+        text: str = "نفت الوزارة ذلك.", label: str = "denial", **values: Any
+    ) -> dict[str, Any]:
+        probability = values.get("probability", 0.9)
+        standard = {
+            "doc_id": "a",
+            "sentence": 0,
+            "start": 0,
+            "end": len(text),
+            "text": text,
+            "label": label,
+            "probability": probability,
+            "certain": bool(probability and probability >= 0.7),
+            "probabilities": dict.fromkeys(names, 0.0) | {label: probability},
+            "model": "fast@0",
+        }
+        return standard | values
+
+    def write(results: Iterable[dict[str, Any]], name: str = "results.jsonl") -> Path:
+        path = tmp_path / name
+        with path.open("w", encoding="utf-8") as file:
+            file.writelines(
+                json.dumps(result(**values), ensure_ascii=False) + "\n" for values in results
+            )
+        return path
+
+    return write
 
 
 @pytest.fixture(scope="session")

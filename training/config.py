@@ -244,7 +244,7 @@ def _parse_override(override: str) -> tuple[Key, Any]:
         raise InputError(f"{problem}: not of the form key=value", remedy)
     try:
         return tuple(key.split(".")), yaml.safe_load(value)
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{problem}: the value is not YAML", remedy) from error
 
 

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -20,15 +19,16 @@ from serving.classifier import Classifier
 from serving.errors import InputError, RasdError
 from serving.files.sources import Source
 from serving.progress import SentenceProgress
+from serving.terminal import tell
 
 
-class Stopped(RasdError):  # noqa: N818 - it is no error of anyone
+class Stopped(RasdError):  # noqa: N818 - nothing went wrong
     """A signal ended the run after the part in hand."""
 
     def __init__(self, number: int, folder: Path) -> None:
         """Take the signal's number, which gives the exit code."""
         super().__init__(
-            f"stopped; what is finished is in {folder}\nRepeat the command to continue."
+            f"stopped; what is finished is in {folder}", "Repeat the command to continue."
         )
         self.exit_code = 128 + number
 
@@ -62,7 +62,7 @@ class StopSignal:
             os._exit(128 + number)  # a thread may be waiting for input that never comes
         self.number = number
         signal.signal(number, signal.SIG_DFL)
-        sys.stderr.write("rasd: finishing the part in hand; once more ends at once\n")
+        tell("finishing the part in hand; once more ends at once")
 
 
 # What labels slices: it yields every part that it has finished.
@@ -91,12 +91,12 @@ class Archive:
         of another one. Raises InputError for that and for too many rejected records, Stopped after
         a signal.
         """
-        parts = Parts(self.job.folder, self.job.output.suffix)
+        parts = Parts(self.job.folder, self.job.output.suffix, partitioned=self.job.partitioned)
         with parts.locked():
             if self.restart or not self._readable_again:
                 parts.clear()
             if parts.claim(self.identity):
-                sys.stderr.write(f"rasd: continuing the run in {self.job.folder}\n")
+                tell(f"continuing the run in {self.job.folder}")
             try:
                 self._label(classifier, engine, parts, progress_visible=progress_visible)
                 total = parts.total()
@@ -114,13 +114,13 @@ class Archive:
 
     @property
     def _readable_again(self) -> bool:
-        return all(source.path for source in self.sources)
+        return all(source.place for source in self.sources)
 
     def _label(
         self, classifier: Classifier, engine: Engine, parts: Parts, *, progress_visible: bool
     ) -> None:
         read = self.job.read
-        slices = plan(self.sources, lines=read.unit == "sentence", text_field=read.text_field)
+        slices = plan(self.sources, lines=read.unit == "sentence", text_fields=read.text_names)
         again = self._readable_again
         size = sum(source.size for sources in slices for source in sources) if again else None
         total, stop = parts.total(), StopSignal(None if again else self.job.folder)

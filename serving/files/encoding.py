@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from serving.errors import Problem
+from serving.files.lines import LongLine
+from serving.files.row import too_long
 from serving.files.sources import Span
 
 
@@ -48,6 +50,10 @@ def decoded_lines(
     """
     proven = bool(span and span.start)
     for number, raw in enumerate(raw_lines, span.line if span else 1):
+        if isinstance(raw, LongLine):
+            text = raw.decode("utf-8", "replace")
+            yield number, too_long(f"{name}: line {number}", number, raw.size, text)
+            continue
         line = decode(raw, name, number)
         if isinstance(line, Problem):
             if proven:

@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, BinaryIO, Protocol
 
+from serving.files.csv_cells import neutral
 from serving.records import COLUMNS, Record
 
 # Valid JSON as they are, but some readers split lines at the separators, and a terminal obeys the
@@ -62,23 +63,37 @@ class CsvWriter:
     """A header and one row per record, in UTF-8; every column is always present.
 
     Booleans are `true` and `false` and `probabilities` is a JSON object, as in JSON Lines; null is
-    an empty cell. `byte_order_mark` makes Excel read Arabic. Text is written unchanged, even if it
-    begins with `=` or `-`, so that offsets and text agree: import the text column of a spreadsheet
-    as text. Half a surrogate pair becomes `?`.
+    an empty cell. `byte_order_mark` makes Excel read Arabic. A text that a spreadsheet would run as
+    a formula gets an apostrophe in front, which our readers take off again (serving/files/
+    csv_cells.py); with `raw` it is written as it is. Half a surrogate pair becomes `?`.
     """
 
     def __init__(
-        self, stream: BinaryIO, *, byte_order_mark: bool, columns: Sequence[str] = COLUMNS
+        self,
+        stream: BinaryIO,
+        *,
+        byte_order_mark: bool,
+        columns: Sequence[str] = COLUMNS,
+        carry: Sequence[str] = (),
+        raw: bool = False,
     ) -> None:
-        """Take the stream to write to; `columns` are attributes of the rows."""
+        """Take the stream to write to.
+
+        `columns` are attributes of the rows, `carry` names of their carried fields.
+        """
         self._stream = stream
         self._columns = columns
-        self._header = (codecs.BOM_UTF8 if byte_order_mark else b"") + _csv_line(columns)
+        self._carry = carry
+        self._raw = raw
+        self._header = (codecs.BOM_UTF8 if byte_order_mark else b"") + _csv_line([*columns, *carry])
 
     def write(self, records: Iterable[Row]) -> None:
         """Write one row per record, the first time after the header."""
         for record in records:
-            cells = [_cell(getattr(record, column)) for column in self._columns]
+            cells = [self._cell(getattr(record, column)) for column in self._columns]
+            if self._carry:
+                carried = record.carried  # type: ignore[attr-defined] # only records have them
+                cells += [self._cell(carried.get(name)) for name in self._carry]
             self._stream.write(self._header + _csv_line(cells))
             self._header = b""
 
@@ -87,11 +102,10 @@ class CsvWriter:
         self._stream.write(self._header)
         self._header = b""
 
-
-def _cell(value: object) -> object:
-    if isinstance(value, bool | dict):
-        return json.dumps(value, ensure_ascii=False)
-    return value
+    def _cell(self, value: object) -> object:
+        if isinstance(value, bool | dict | list):
+            return json.dumps(value, ensure_ascii=False)
+        return neutral(value) if isinstance(value, str) and not self._raw else value
 
 
 def _csv_line(cells: Iterable[object]) -> bytes:

@@ -37,7 +37,9 @@ async function call(path, { body, signal } = {}) {
     const problem = new ProblemError(response.status, await response.json().catch(() => ({})));
     if (response.status === 401) {
       sessionStorage.removeItem("rasd.key");
-      const given = await askForKey();
+      let given = await askForKey();
+      // A header holds no other characters: `fetch` would throw, and the key would stay stored.
+      while (given && !/^[!-~]+$/.test(given)) given = await askForKey();
       if (!given) throw problem;
       sessionStorage.setItem("rasd.key", given);
     } else if ([429, 503].includes(response.status) && attempt < PATIENCE && path !== "v1/feedback") {

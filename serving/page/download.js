@@ -11,6 +11,10 @@ export function jsonLines(records) {
     .join("");
 }
 
+// A spreadsheet runs a cell that begins with one of these as a formula. An apostrophe in front
+// prevents it; serving/files/csv_cells.py has the same rule.
+const FORMULA = /^'*[=+\-@\t\r\n＝＋－＠]/;
+
 export function csv(records) {
   const columns = records.some((record) => record.correction) ? [...COLUMNS, "correction"] : COLUMNS;
   const rows = records.map((record) => columns.map((name) => cell({ truncated: false, ...record }[name])));
@@ -20,7 +24,8 @@ export function csv(records) {
 
 function cell(value) {
   if (value === null || value === undefined) return "";
-  const text = typeof value === "object" ? JSON.stringify(value) : String(value);
+  let text = typeof value === "object" ? JSON.stringify(value) : String(value);
+  if (FORMULA.test(text)) text = `'${text}`;
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 

@@ -6,6 +6,15 @@ const MEGABYTES = 8;
 const SEPARATORS = [",", ";", "\t"];
 const LINE_END = /\r\n|\n|\r/;
 
+// The columns of tables that rasd writes, and what begins a cell that has an apostrophe in front so
+// that no spreadsheet runs it (serving/files/csv_cells.py).
+const OURS = [
+  ["doc_id", "sentence", "start", "end", "text", "label"],
+  ["text", "label", "annotator", "predicted", "model", "note"],
+  ["rank", "kind", "file", "line", "text", "label", "suggested"],
+];
+const NEUTRAL = /^'+[=+\-@\t\r\n＝＋－＠]/;
+
 /** Return {documents, notes}; throw an Error whose message says which file and line is wrong. */
 export async function readFiles(files) {
   const documents = [];
@@ -110,9 +119,11 @@ function readTable(name, text, separator) {
   if (!columns.includes("text")) throw wrong(name, header.line, "noText");
   const twice = columns.find((column, i) => column && columns.indexOf(column) !== i);
   if (twice) throw wrong(name, header.line, "twoColumns", { column: twice });
+  const ours = OURS.some((names) => names.every((column) => columns.includes(column)));
+  const original = (cell) => (ours && NEUTRAL.test(cell) ? cell.slice(1) : cell);
   return rows.map(({ cells, line }) => {
     if (cells.length !== columns.length) throw wrong(name, line, "wrongCells");
-    return toDocument(name, line, line, Object.fromEntries(columns.map((column, i) => [column, cells[i]])));
+    return toDocument(name, line, line, Object.fromEntries(columns.map((column, i) => [column, original(cells[i])])));
   });
 }
 

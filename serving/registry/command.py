@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from serving.terminal import shown, tell
+
 if TYPE_CHECKING:
     from serving.registry.store import Registry
 
@@ -193,7 +195,7 @@ def _verify(_: argparse.Namespace, registry: "Registry") -> int:
     problems = registry.verify()
     for problem in problems:
         if problem.warning:
-            sys.stderr.write(f"rasd: warning: {problem}. {problem.remedy}\n")
+            tell(f"warning: {problem}. {problem.remedy}")
     errors = [problem for problem in problems if not problem.warning]
     if errors:
         raise refusal(errors)
@@ -218,8 +220,7 @@ def _print_table(rows: Iterable[tuple[str, ...]]) -> None:
 
 
 def _print(line: str) -> None:
-    """Print a line; what the log or a folder brings cannot steer the terminal."""
-    sys.stdout.write("".join(sign if sign.isprintable() else "?" for sign in line) + "\n")
+    sys.stdout.write(f"{shown(line)}\n")
 
 
 def _line(text: str) -> str:

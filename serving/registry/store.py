@@ -258,8 +258,8 @@ class Registry:
                 yield
         except OSError as error:
             raise RasdError(
-                f"{error.filename or self.folder}: {error.strerror}\n"
-                "Mend that and run the command again; `rasd models list` shows what is current."
+                f"{error.filename or self.folder}: {error.strerror}",
+                "Mend that and run the command again; `rasd models list` shows what is current.",
             ) from error
 
     def _remove_leftovers(self) -> None:

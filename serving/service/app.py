@@ -19,14 +19,17 @@ from starlette.middleware.cors import CORSMiddleware
 
 from serving.errors import RasdError
 from serving.service.config import ServeConfig
+from serving.service.connection import Connections
 from serving.service.docs import add_docs
 from serving.service.follower import Follower
-from serving.service.header_timeout import guarded_protocol
 from serving.service.http_problems import ProblemError, problem_response
+from serving.service.intake import Admission, Intake
+from serving.service.key_watcher import KeyWatcher
 from serving.service.keys import Keyring, RateLimit
 from serving.service.litserve_api import LabelServer
+from serving.service.logs import LineWriter
 from serving.service.metrics import Metrics
-from serving.service.middleware import Gate, Intake, Observe
+from serving.service.middleware import Gate, Observe
 from serving.service.pool import Pool
 from serving.service.routes import SCORING, scoring_router, status_router
 
@@ -34,10 +37,9 @@ if TYPE_CHECKING:
     from serving.feedback import FeedbackStore
 
 PAGE = Path(__file__).parents[1] / "page"
-# Connections that may be open at once; uvicorn itself answers 503 beyond that.
-CONNECTIONS = 1000
-# Seconds that a connection may stay open between two requests.
-KEEP_ALIVE = 30
+# Connections that may be open at once; beyond that, those that wait longest for their client are
+# closed. If none waits, uvicorn answers 503 beyond the second number.
+CONNECTIONS, MOST_CONNECTIONS = 900, 1000
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -54,15 +56,19 @@ class Service:
         keys: Keyring,
         pool: Pool,
         store: "FeedbackStore | None",
+        *,
         when_ready: Callable[[], None],
+        logs: LineWriter,
     ) -> None:
         """Assemble everything; `when_ready` is called when the first workers are."""
         self.config = config
         self.keys = keys
         self.pool = pool
         self.store = store
+        self.admission = Admission(config.limits)
         self.metrics = Metrics()
         self.metrics.watch(pool)
+        self.metrics.dropped_lines.set_function(lambda: logs.dropped)
         self.follower = None
         if config.registry:
             self.follower = Follower(
@@ -74,15 +80,15 @@ class Service:
         self.app.title = "rasd"
         self.app.version = version("rasd")
         self.app.description = "Labels the sentences of Arabic conflict news."
-        self._add_middleware(self._add_routes())
+        self._add_middleware(*self._add_routes())
 
-    def _add_routes(self) -> set[str]:
-        """Return the paths that are counted and logged by name."""
+    def _add_routes(self) -> tuple[set[str], set[str]]:
+        """Return the paths that are counted and logged by name, and those with a body."""
         app = self.app
-        paths = {"/", "/docs", "/openapi.json"}
+        paths, bodies = {"/", "/docs", "/openapi.json"}, set[str]()
         routers = [
             scoring_router(self.pool, self.metrics, self.config.limits),
-            status_router(self.pool, self.metrics, self.config.limits, follower=self.follower),
+            status_router(self.pool, self.metrics, self.admission, follower=self.follower),
         ]
         if self.store:
             from serving.service.feedback_routes import router as feedback_router
@@ -90,16 +96,20 @@ class Service:
             routers.append(feedback_router(self.store, lambda: self.pool.manifest.scheme.names))
         for router in routers:
             app.include_router(router)
-            paths |= {route.path for route in router.routes if isinstance(route, APIRoute)}
+            for route in router.routes:
+                if isinstance(route, APIRoute):
+                    paths.add(route.path)
+                    if "POST" in (route.methods or ()):
+                        bodies.add(route.path)
         _add_page(app)
         add_docs(app, locked=bool(self.keys))
         _add_errors(app)
-        return paths
+        return paths, bodies
 
-    def _add_middleware(self, paths: set[str]) -> None:
+    def _add_middleware(self, paths: set[str], bodies: set[str]) -> None:
         """Add the innermost first."""
         config, app = self.config, self.app
-        app.add_middleware(Intake, limits=config.limits, scoring=SCORING)
+        app.add_middleware(Intake, admission=self.admission, bodies=bodies, scoring=SCORING)
         per_minute = config.security.requests_per_minute
         app.add_middleware(
             Gate,
@@ -107,6 +117,10 @@ class Service:
             rate=RateLimit(per_minute) if per_minute else None,
             local_only=not self.keys and config.on_loopback and not config.security.insecure,
         )
+        app.add_middleware(
+            Observe, metrics=self.metrics, paths=paths, model=lambda: self.pool.model
+        )
+        # Outermost, so that a page can read errors too. It answers preflight requests itself.
         if config.security.cors_origins:
             app.add_middleware(
                 CORSMiddleware,
@@ -115,28 +129,29 @@ class Service:
                 allow_headers=["Authorization", "X-API-Key", "Content-Type", "X-Request-Id"],
                 expose_headers=["X-Request-Id", "X-Model", "Retry-After"],
             )
-        app.add_middleware(
-            Observe, metrics=self.metrics, paths=paths, model=lambda: self.pool.model
-        )
 
     def run(self, listener: socket.socket) -> None:
         """Serve on a bound socket until SIGTERM or SIGINT, then finish the requests in flight.
 
         Raises InputError if the first workers cannot load their model.
         """
-        drain = math.ceil(self.config.limits.drain_seconds)
+        limits = self.config.limits
+        connections = Connections(
+            most=CONNECTIONS,
+            request_seconds=limits.body_seconds,
+            answer_seconds=limits.deadline_seconds,
+        )
         self._server = uvicorn.Server(
             uvicorn.Config(
                 self.app,
-                http=guarded_protocol(self.config.limits.body_seconds),
+                http=connections.protocol,  # type: ignore[arg-type]  # makes one per call
                 ws="none",
                 lifespan="on",
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                limit_concurrency=CONNECTIONS,
-                timeout_keep_alive=KEEP_ALIVE,
-                timeout_graceful_shutdown=drain,
+                limit_concurrency=MOST_CONNECTIONS,
+                timeout_graceful_shutdown=math.ceil(limits.drain_seconds),
             )
         )
         self._server.run(sockets=[listener])
@@ -145,11 +160,15 @@ class Service:
 
     @asynccontextmanager
     async def _life(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self._start())
+        tasks = [asyncio.create_task(self._start())]
+        if self.config.security.keys_file:
+            watcher = KeyWatcher(self.config.security.keys_file, self.keys)
+            tasks.append(asyncio.create_task(watcher.run()))
         yield
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
         await self.pool.stop()
         if self.store:
             self.store.close()

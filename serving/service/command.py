@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from serving.arguments import add_model, positive
 from serving.errors import InputError
+from serving.terminal import tell
 
 if TYPE_CHECKING:
     from serving.service.config import ServeConfig
@@ -92,7 +93,7 @@ def run(options: argparse.Namespace) -> int:
         from serving.feedback import open_store
 
         store = open_store(config.feedback.database)
-    configure_logs()
+    logs = configure_logs()
     # uvicorn handles these while it serves and sends itself the signal again when it has drained:
     # an orderly end, as it is before anything is served.
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -106,17 +107,17 @@ def run(options: argparse.Namespace) -> int:
     )
 
     def announce() -> None:
-        sys.stderr.write(
-            f"rasd: {pool.model} is served on {_address(listener)} by {workers} "
+        tell(
+            f"{pool.model} is served on {_address(listener)} by {workers} "
             f"worker{'s' * (workers > 1)} of {threads} thread{'s' * (threads > 1)}; "
-            "Ctrl+C stops it\n"
+            "Ctrl+C stops it"
         )
 
     try:
         # Half a second of imports, while the workers load.
         from serving.service.app import Service
 
-        service = Service(config, keys, pool, store, announce)
+        service = Service(config, keys, pool, store, when_ready=announce, logs=logs)
         service.run(listener)
     finally:
         pool.kill()  # an orderly end has left none
@@ -146,6 +147,11 @@ def _check(config: "ServeConfig", keys: "Keyring") -> None:
     if config.model and config.registry:
         raise InputError(
             "model and registry are both given", "Serve a bundle or a registry, not both."
+        )
+    if not keys and "*" in config.security.cors_origins:
+        raise InputError(
+            "security.cors_origins: '*' without API keys lets every web page use the service",
+            "List the origins, or make keys with `rasd serve --new-key NAME`.",
         )
     if not keys and not config.on_loopback and not config.security.insecure:
         raise InputError(

@@ -1,6 +1,7 @@
 """The service's configuration: `configs/serve.yaml`, checked completely before anything starts."""
 
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ from serving.bundle import find_model
 from serving.config_file import Key, Section, checked, read_yaml, resolve_paths
 from serving.errors import InputError
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 EXAMPLE = "configs/serve.yaml"
 # Keys of training configurations and of no service's.
 _TRAINING = {"encoder", "labels", "data"}
@@ -88,7 +88,15 @@ class ServeConfig(Section):
     @property
     def on_loopback(self) -> bool:
         """Whether only this machine can reach the service."""
-        return self.host in LOOPBACK or self.host.startswith("127.")
+        return is_loopback(self.host)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine: localhost, or a loopback address and not a name."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def load_config(path: Path | None, options: Mapping[str, Any]) -> ServeConfig:

@@ -1,7 +1,6 @@
 """`rasd feedback export`: the corrections as a labelled file."""
 
 import argparse
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from serving.atomic import atomic_file
 from serving.errors import InputError
+from serving.terminal import tell
 
 if TYPE_CHECKING:
     from serving.feedback import StoredCorrection
@@ -24,13 +24,17 @@ class LabelledRow:
     source: str
     date: str
     annotator: str | None
+    caller: str | None
     predicted: str
     model: str
     note: str | None
 
     @classmethod
     def of(cls, correction: "StoredCorrection") -> "LabelledRow":
-        """Return the row of a correction; the API key's name replaces a missing annotator's."""
+        """Return the row of a correction; `caller` is the name of the API key.
+
+        It also stands in for a missing annotator's name.
+        """
         return cls(
             correction.text,
             correction.label,
@@ -38,6 +42,7 @@ class LabelledRow:
             source="feedback",
             date=correction.updated.date().isoformat(),
             annotator=correction.annotator or correction.caller or None,
+            caller=correction.caller or None,
             predicted=correction.predicted,
             model=correction.model,
             note=correction.note,
@@ -70,6 +75,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         required=True,
         metavar="FILE",
         help="a .jsonl or .csv file, written atomically",
+    )
+    parser.add_argument(
+        "--raw-csv",
+        action="store_true",
+        help="write CSV cells that a spreadsheet would run as formulas without the apostrophe that "
+        "prevents it",
     )
     place = parser.add_mutually_exclusive_group()
     place.add_argument(
@@ -115,11 +126,16 @@ def export(options: argparse.Namespace) -> int:
             writer = (
                 JsonLinesWriter(stream)
                 if form == ".jsonl"
-                else CsvWriter(stream, byte_order_mark=True, columns=COLUMNS)
+                else CsvWriter(stream, byte_order_mark=True, columns=COLUMNS, raw=options.raw_csv)
             )
             writer.write(rows())
             writer.close()
+    except OSError as error:
+        raise InputError(
+            f"{output}: cannot be written ({error.strerror})",
+            "Free space on its disk, or name another file with --output.",
+        ) from error
     finally:
         store.close()
-    sys.stderr.write(f"rasd: {output}: {counted:,} correction{'s' * (counted != 1)}\n")
+    tell(f"{output}: {counted:,} correction{'s' * (counted != 1)}")
     return 0

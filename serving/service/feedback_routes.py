@@ -1,5 +1,6 @@
 """`POST /v1/feedback`: a correction from a request to the store."""
 
+import logging
 import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
@@ -21,6 +22,8 @@ _EXAMPLES = {
         "annotator": "desk-2",
     }
 }
+log = logging.getLogger("rasd.feedback")
+
 Probability = Annotated[float, Field(ge=0, le=1)]
 LabelName = Annotated[str, Field(min_length=1, max_length=100)]
 
@@ -93,10 +96,16 @@ def router(store: FeedbackStore, labels: Callable[[], Sequence[str]]) -> APIRout
                 NewCorrection(**values, annotator=annotator, caller=caller)
             )
         except StoreFullError as error:
+            log.error("correction not stored", extra={"reason": str(error)})
             raise ProblemError(507, "feedback-full", str(error)) from error
         except StoreError as error:
+            # The reason may name the database's host and user: it is for the log only.
+            log.error("correction not stored", extra={"reason": str(error)})
             raise ProblemError(
-                503, "feedback-unavailable", str(error), headers={"Retry-After": "10"}
+                503,
+                "feedback-unavailable",
+                "The database of corrections does not answer; the service's log has the reason.",
+                headers={"Retry-After": "10"},
             ) from error
         if revision > 1:
             response.status_code = 200

@@ -13,8 +13,11 @@ from serving.errors import InputError
 
 VARIABLE = "RASD_API_KEYS"
 SHORTEST = 16
+# Far more than a keys file needs.
+MAX_BYTES = 2**20
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_KEY = re.compile(rf"[!-~]{{{SHORTEST},}}")
 _HASH = re.compile(r"sha256:([0-9a-f]{64})")
 _FORM = "Write NAME sha256:HASH on each line, as `rasd serve --new-key NAME` prints it."
 
@@ -28,6 +31,10 @@ class Keyring:
     def __init__(self, hashes: Mapping[str, bytes]) -> None:
         """Take the SHA-256 of each key by its name."""
         self._hashes = dict(hashes)
+
+    def replace(self, other: "Keyring") -> None:
+        """Accept another keyring's keys from now on, and only those."""
+        self._hashes = dict(other._hashes)
 
     def __len__(self) -> int:
         """Return the number of keys; without keys the service is open to everyone."""
@@ -48,7 +55,10 @@ class Keyring:
         hashes = _read_variable(environment.get(VARIABLE, ""))
         if file is None:
             return cls(hashes)
+        before = len(hashes)
         try:
+            if file.exists() and (not file.is_file() or file.stat().st_size > MAX_BYTES):
+                raise InputError(f"{file}: not a keys file", _FORM)
             lines = file.read_text(encoding="utf-8").splitlines()
         except OSError as error:
             raise InputError(f"{file}: cannot be read ({error.strerror})", _FORM) from error
@@ -66,6 +76,8 @@ class Keyring:
             if name in hashes:
                 raise InputError(f"{place}: the name {name} is taken", "Give each key its own.")
             hashes[name] = bytes.fromhex(match[1])
+        if len(hashes) == before:
+            raise InputError(f"{file}: holds no key", f"{_FORM} Or set security.keys_file to null.")
         return cls(hashes)
 
 
@@ -118,11 +130,11 @@ def _read_variable(text: str) -> dict[str, bytes]:
     for number, entry in enumerate(filter(None, map(str.strip, text.split(","))), 1):
         name, colon, key = entry.partition(":")
         # The entry is not quoted: it contains a key.
-        if not colon or not _NAME.fullmatch(name) or len(key) < SHORTEST or name in hashes:
+        if not colon or not _NAME.fullmatch(name) or not _KEY.fullmatch(key) or name in hashes:
             raise InputError(
                 f"{VARIABLE}: entry {number} is not NAME:KEY",
                 f"Write NAME:KEY,NAME:KEY with names that differ and keys of {SHORTEST} or more "
-                "characters.",
+                "Latin letters, digits and signs; a header holds no others.",
             )
         hashes[name] = _digest(key)
     return hashes

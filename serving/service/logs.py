@@ -1,10 +1,23 @@
-"""Structured logs: one JSON object per line on stdout. They never contain submitted text."""
+"""Structured logs: one JSON object per line on stdout. They never contain submitted text.
+
+Logging never blocks: a thread writes the lines. When nobody reads stdout, or its disk is full,
+lines are dropped and counted, and requests are answered as before.
+"""
 
 import json
 import logging
+import os
 import sys
+import time
 from datetime import UTC, datetime
+from queue import Empty, Full, Queue
+from threading import Thread
 from typing import Any
+
+# Lines that may wait for a slow reader.
+MAX_LINES = 2000
+# Seconds to wait for them at exit.
+LAST_LINES = 1.0
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "color_message", "taskName"}
 
@@ -26,10 +39,69 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(entry, ensure_ascii=False, default=str)
 
 
-def configure_logs() -> None:
+class LineWriter(logging.Handler):
+    """Writes log lines to a file descriptor without ever making its caller wait."""
+
+    def __init__(self, descriptor: int) -> None:
+        """Take the descriptor; `dropped` counts the lines that were not written."""
+        super().__init__()
+        self.dropped = 0
+        self._descriptor = descriptor
+        self._lines: Queue[bytes] = Queue(MAX_LINES)
+        self.setFormatter(JsonFormatter())
+        Thread(target=self._write, name="logs", daemon=True).start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand one line to the thread, or drop it."""
+        try:
+            line = self.format(record) + "\n"
+            self._lines.put_nowait(line.encode("utf-8", "backslashreplace"))
+        except Full:
+            self.dropped += 1
+        except Exception:
+            self.handleError(record)
+
+    def flush(self) -> None:
+        """Give the thread a moment to write what waits."""
+        end = time.monotonic() + LAST_LINES
+        while self._lines.unfinished_tasks and time.monotonic() < end:
+            time.sleep(0.005)
+
+    def _write(self) -> None:
+        reported = 0
+        while True:
+            lines = [self._lines.get()]
+            try:
+                while True:
+                    lines.append(self._lines.get_nowait())
+            except Empty:
+                pass
+            try:
+                if self.dropped > reported:
+                    reported = self.dropped
+                    lines.append(self._report(reported))
+                self._write_all(b"".join(lines))
+            except OSError:
+                self.dropped += len(lines)
+            for _ in lines:
+                if self._lines.unfinished_tasks:
+                    self._lines.task_done()
+
+    def _write_all(self, data: bytes) -> None:
+        while data:
+            data = data[os.write(self._descriptor, data) :]
+
+    def _report(self, dropped: int) -> bytes:
+        record = logging.LogRecord(
+            "rasd.logs", logging.WARNING, "", 0, "log lines were dropped", None, None
+        )
+        record.dropped = dropped
+        return f"{self.format(record)}\n".encode()
+
+
+def configure_logs() -> LineWriter:
     """Write all log records to stdout in this form; libraries log warnings and errors only."""
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(JsonFormatter())
+    handler = LineWriter(sys.stdout.fileno())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("rasd").setLevel(logging.INFO)
     # LitServe installs its own handler.
@@ -37,3 +109,4 @@ def configure_logs() -> None:
     litserve.handlers.clear()
     litserve.propagate = True
     litserve.setLevel(logging.WARNING)
+    return handler

@@ -86,6 +86,11 @@ class Metrics:
         )
         for outcome in ("done", "refused"):
             self.swaps.labels(outcome)
+        self.dropped_lines = Gauge(
+            "rasd_log_lines_dropped",
+            "Log lines of the HTTP process that nobody read in time",
+            registry=registry,
+        )
         self.following = Gauge(
             "rasd_following",
             "1 while the registry is looked at; 0 when it no longer is, or none is followed",

@@ -1,32 +1,31 @@
-"""What every request passes before its route, from the outside in: Observe, Gate, Intake.
+"""What every request passes before its body is read, from the outside in: Observe, Gate.
 
-They are plain ASGI. Observe logs, counts and answers errors; Gate checks the key and its rate;
-Intake reads the body and limits the requests in flight. Each rejects a request by raising
-ProblemError, which Observe answers.
+They are plain ASGI. Observe logs, counts and answers errors; Gate checks the host, the key and its
+rate. Behind them, Intake (`intake`) reads the body. Each rejects a request by raising ProblemError,
+which Observe answers.
 """
 
-import asyncio
 import logging
 import re
 import time
 import uuid
 from collections.abc import Callable, Collection
-from contextlib import suppress
+from ipaddress import ip_address
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.service.config import LOOPBACK, LimitsConfig
-from serving.service.content_encoding import Decoder
-from serving.service.http_problems import ProblemError, busy, failed, problem_response
+from serving.service.config import is_loopback
+from serving.service.http_problems import ProblemError, failed, problem_response
+from serving.service.intake import ClientGoneError
 from serving.service.keys import Keyring, RateLimit, presented
 from serving.service.metrics import Metrics
 
 # Open without a key: probes, and the page, which asks for the key itself.
 OPEN = ("/", "/livez", "/readyz")
 OPEN_PREFIX = "/page/"
-# The memory for all request bodies together, in multiples of the largest body allowed.
-BODIES = 32
+# Methods that change nothing, which the rate limit does not count.
+SAFE = ("GET", "HEAD", "OPTIONS")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _QUIET = ("/livez", "/readyz", "/metrics")
@@ -34,14 +33,11 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
+    "Cross-Origin-Resource-Policy": "same-origin",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
 
 log = logging.getLogger("rasd.requests")
-
-
-class ClientGoneError(Exception):
-    """The client has closed the connection: nobody waits for an answer."""
 
 
 class Observe:
@@ -86,7 +82,7 @@ class Observe:
                     headers.setdefault("X-Model", model)
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
-                if scope["method"] == "POST" and not state["body_read"]:
+                if not state["body_read"] and _has_body(scope):
                     headers["Connection"] = "close"  # the rest of the body is not read
             await send(message)
 
@@ -125,7 +121,7 @@ class Observe:
                 "status": status or 499,
                 "seconds": round(seconds, 4),
                 "caller": caller,
-                "client": (scope.get("client") or ("",))[0],
+                "client": _client(scope),
                 "sentences": state.get("sentences"),
                 "model": state.get("model"),
             },
@@ -133,7 +129,7 @@ class Observe:
 
 
 class Gate:
-    """Lets requests through that have a key, up to the rate limit of the key."""
+    """Lets requests through that name one host and have a key, up to the key's rate limit."""
 
     def __init__(
         self, app: ASGIApp, *, keys: Keyring, rate: RateLimit | None, local_only: bool
@@ -154,7 +150,10 @@ class Gate:
         await self._app(scope, receive, send)
 
     def _check(self, scope: Scope) -> None:
-        if self._local_only and _hostname(scope) not in ("", *LOOPBACK):
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        if len(hosts) != 1 and (hosts or scope["http_version"] == "1.1"):
+            raise ProblemError(400, "no-single-host", f"Send one Host header, not {len(hosts)}.")
+        if self._local_only and hosts and not is_loopback(_hostname(hosts[0])):
             raise ProblemError(
                 421,
                 "other-host",
@@ -175,7 +174,7 @@ class Gate:
                 headers={"WWW-Authenticate": "Bearer"},
             )
         scope["state"]["caller"] = name
-        if self._rate and scope["method"] == "POST" and (wait := self._rate.wait(name)):
+        if self._rate and scope["method"] not in SAFE and (wait := self._rate.wait(name)):
             raise ProblemError(
                 429,
                 "too-often",
@@ -184,116 +183,21 @@ class Gate:
             )
 
 
-class Intake:
-    """Reads a body whole, within its limits, and limits the scoring requests in flight."""
-
-    def __init__(self, app: ASGIApp, *, limits: LimitsConfig, scoring: Collection[str]) -> None:
-        """Take the limits, and the paths of the routes that need a worker."""
-        self._app = app
-        self._limits = limits
-        self._scoring = scoring
-        self._in_flight = 0
-        self._held = 0
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass one request on with its body, or reject it."""
-        if scope["type"] != "http" or scope["method"] not in ("POST", "PUT", "PATCH"):
-            await self._app(scope, receive, send)
-            return
-        chunks: list[bytes] = []
-        try:
-            await self._read(scope, receive, chunks)
-            replayed = _replayed(b"".join(chunks), receive)
-            if scope["path"] in self._scoring:
-                await self._score(scope, receive, replayed, send)
-            else:
-                await self._app(scope, replayed, send)
-        finally:
-            self._held -= sum(map(len, chunks))
-
-    async def _score(self, scope: Scope, receive: Receive, replayed: Receive, send: Send) -> None:
-        """Pass a scoring request on if there is room, and cancel it when its client leaves."""
-        if self._in_flight >= self._limits.in_flight:
-            raise busy(f"{self._in_flight} requests are in flight already.")
-        self._in_flight += 1
-        answering = False
-
-        async def observed(message: Message) -> None:
-            nonlocal answering
-            if not answering:
-                answering = True  # a client that reads its answer slowly takes no room
-                self._in_flight -= 1
-            await send(message)
-
-        work = asyncio.ensure_future(self._app(scope, replayed, observed))
-        gone = asyncio.ensure_future(_disconnected(receive))
-        try:
-            await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
-            if not work.done() and not answering:
-                raise ClientGoneError
-            await work
-        finally:
-            for task in (work, gone):
-                task.cancel()
-                with suppress(asyncio.CancelledError, Exception):
-                    await task
-            if not answering:
-                self._in_flight -= 1
-
-    async def _read(self, scope: Scope, receive: Receive, chunks: list[bytes]) -> None:
-        """Add the decompressed body to `chunks`, and to the bytes that are held."""
-        limit = self._limits.body_bytes
-        too_large = ProblemError(
-            413, "too-large", f"The body is larger than {limit:,} bytes; send several requests."
-        )
-        headers = Headers(scope=scope)
-        length = headers.get("content-length", "")
-        if length.isdigit() and (len(length) > 20 or int(length) > limit):
-            raise too_large
-        body = Decoder(headers.get("content-encoding", ""))
-        size = 0
-        try:
-            async with asyncio.timeout(self._limits.body_seconds):
-                more = True
-                while more:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise ClientGoneError
-                    more = message.get("more_body", False)
-                    for chunk in body.decoded(message.get("body", b""), last=not more):
-                        size += len(chunk)
-                        if size > limit:
-                            raise too_large
-                        if self._held + len(chunk) > BODIES * limit:
-                            raise busy("Too many large requests are in flight.")
-                        chunks.append(chunk)
-                        self._held += len(chunk)
-        except TimeoutError:
-            raise ProblemError(
-                408, "slow", f"The body took longer than {self._limits.body_seconds:g} s to arrive."
-            ) from None
-        scope["state"]["body_read"] = True
+def _hostname(host: bytes) -> str:
+    """Return a Host header without its port and without the brackets of an IPv6 address."""
+    text = host.decode("latin-1").lower()
+    return text[1:].partition("]")[0] if text.startswith("[") else text.partition(":")[0]
 
 
-def _replayed(body: bytes, receive: Receive) -> Receive:
-    """Return a `receive` that gives the whole body first."""
-    given = False
-
-    async def replay() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return replay
+def _has_body(scope: Scope) -> bool:
+    headers = Headers(scope=scope)
+    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
 
 
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-def _hostname(scope: Scope) -> str:
-    host = Headers(scope=scope).get("host", "").lower()
-    return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+def _client(scope: Scope) -> str:
+    """Return the client's address, which a proxy may have written: an address or nothing."""
+    host, _, _ = (scope.get("client") or ("",))[0].partition("%")
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        return ""

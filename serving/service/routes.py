@@ -9,6 +9,7 @@ from serving.service.bodies import json_body, request_schema
 from serving.service.config import LimitsConfig
 from serving.service.follower import Follower
 from serving.service.http_problems import ProblemError, late, problems
+from serving.service.intake import Admission
 from serving.service.messages import Answer, Refused, Work
 from serving.service.metrics import Metrics
 from serving.service.pool import Pool
@@ -123,7 +124,7 @@ def scoring_router(pool: Pool, metrics: Metrics, limits: LimitsConfig) -> APIRou
 
 
 def status_router(
-    pool: Pool, metrics: Metrics, limits: LimitsConfig, *, follower: Follower | None
+    pool: Pool, metrics: Metrics, admission: Admission, *, follower: Follower | None
 ) -> APIRouter:
     """Return the routes about the service itself."""
     router = APIRouter(tags=["service"])
@@ -140,16 +141,17 @@ def status_router(
         response_model_exclude_unset=True,
     )
     async def readyz(response: Response) -> Health:
-        """Answer 503 until every worker has loaded its model, and when one has died."""
-        if not pool.ready:
+        """Answer 503 until every worker has its model, when one has died, and under overload."""
+        ok = pool.ready and not admission.shut
+        if not ok:
             response.status_code = 503
-        health = Health(ok=pool.ready, model=pool.model or None)
+        health = Health(ok=ok, model=pool.model or None)
         return health.model_copy(update={"following": follower.alive}) if follower else health
 
     @router.get("/v1/model", summary="The model being served", responses=problems(401))
     async def model() -> ModelAnswer:
         """Return the model's labels, threshold and metrics, and what one request may hold."""
-        return _described(pool.manifest, limits)
+        return _described(pool.manifest, admission.limits)
 
     @router.get(
         "/metrics",

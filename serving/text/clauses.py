@@ -14,6 +14,9 @@ from itertools import accumulate, pairwise
 from serving.records import Sentence
 from serving.text.clause_boundaries import boundary_scores
 
+# Characters of a sentence whose clauses are chosen together; no newspaper has such a sentence.
+LONGEST = 50_000
+
 Span = tuple[int, int]
 # The numbers of tokens of some texts, without those that the model adds around each.
 TokenCounter = Callable[[Sequence[str]], Sequence[int]]
@@ -33,12 +36,31 @@ def cut_clauses(sentences: Sequence[Sentence], count: TokenCounter, limit: int) 
     single word. Every character that is not white space is in exactly one clause; offsets refer to
     the sentences' document. Takes time linear in the length of what it cuts.
     """
-    sizes = count([sentence.text for sentence in sentences])
+    parts = [part for sentence in sentences for part in _parts(sentence)]
+    sizes = count([part.text for part in parts])
     return [
         clause
-        for sentence, size in zip(sentences, sizes, strict=True)
+        for sentence, size in zip(parts, sizes, strict=True)
         for clause in ([sentence] if size <= limit else _clauses(sentence, count, limit))
     ]
+
+
+def _parts(sentence: Sentence) -> Iterator[Sentence]:
+    """Yield an endless sentence in parts of LONGEST characters, cut at white space if it can be.
+
+    Its clauses are chosen part by part, so that the memory they need is bounded.
+    """
+    text, start = sentence.text, 0
+    while len(text) - start > LONGEST:
+        end = max(text.rfind(" ", start, start + LONGEST), text.rfind("\n", start, start + LONGEST))
+        if end <= start:
+            end = start + LONGEST
+        yield Sentence(text[start:end], sentence.start + start, sentence.start + end)
+        start = end
+        while start < len(text) and text[start].isspace():
+            start += 1
+    if start < len(text):
+        yield Sentence(text[start:], sentence.start + start, sentence.end)
 
 
 def _clauses(sentence: Sentence, count: TokenCounter, limit: int) -> Iterator[Sentence]:

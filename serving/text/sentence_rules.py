@@ -38,7 +38,7 @@ _ABBREVIATION = re.compile(
     r"|Dr|Mrs?|Ms|Prof|Gen|Col|Lt|Sgt|Maj|Capt|Sen|Rep|Gov|St|No|Vol|Fig|vs|Inc|Ltd|Co|Corp|[JS]r"
     r"|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec"
 )
-# «Et cetera» ends a list; its sentence goes on where the next word can only continue one.
+# «Et cetera» ends a list; its sentence continues where the next word can only continue one.
 _ET_CETERA = re.compile(r"و?[إاأ]لخ")
 _CONTINUES = re.compile(
     r"(?:في|من|[إا]لى|على|عن|مع|بين|عند|منذ|حتى|حول|ضد|قبل|بعد|خلال|عبر|نحو|تحت|داخل|خارج|ضمن"

@@ -2,9 +2,12 @@
 
 import resource
 import sqlite3
+import subprocess
 
 import pytest
-from running_service import RunningService
+from running_service import RASD, RunningService, wait_for
+
+from serving.feedback import NewCorrection, open_store
 
 CORRECTION = {
     "text": "نفت الوزارة صحة الأنباء.",
@@ -94,3 +97,38 @@ def test_a_name_that_a_key_gives_is_kept_apart(tmp_path):
         with sqlite3.connect(tmp_path / "feedback.db") as database:
             rows = database.execute("SELECT caller FROM rasd_corrections ORDER BY id").fetchall()
         assert rows == [("a",), ("b",)]
+
+
+def test_a_database_that_fails_is_explained_in_the_log_alone(tmp_path):
+    with RunningService(tmp_path) as service:
+        assert send(service).status_code == 201
+        for file in tmp_path.glob("feedback.db*"):
+            file.unlink()
+        (tmp_path / "feedback.db").mkdir()
+        answer = send(service)
+        assert answer.status_code == 503
+        assert "the service's log has the reason" in answer.json()["detail"]
+        wait_for(lambda: any(e["message"] == "correction not stored" for e in service.log))
+        reasons = [e["reason"] for e in service.log if e["message"] == "correction not stored"]
+        assert "unable to open database file" in reasons[0]
+        (tmp_path / "feedback.db").rmdir()
+        assert send(service).status_code == 201
+        assert stored(service) == [(CORRECTION["text"], "denial")]
+
+
+def test_an_export_to_a_full_disk_is_an_error_of_two_lines(tmp_path):
+    store = open_store(f"sqlite:///{tmp_path / 'feedback.db'}")
+    store.add(NewCorrection(text="جملة " * 100_000, label="other", predicted="other", model="m"))
+    store.close()
+    answer = subprocess.run(
+        [RASD, "feedback", "export", "-o", "labelled.jsonl"],
+        cwd=tmp_path,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2**17, 2**17)),
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert answer.returncode == 2
+    assert len(answer.stderr.splitlines()) == 2
+    assert "cannot be written" in answer.stderr
+    assert not list(tmp_path.glob("*labelled*"))

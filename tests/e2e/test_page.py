@@ -156,6 +156,23 @@ def test_downloads_are_the_commands_own_records(page, expected):
     ]
 
 
+def test_formulas_are_neutral_in_the_csv_and_come_back_with_it(page, tmp_path):
+    texts = ["=1+1 قال", "-5 درجات", "'@user قال", "نفى ذلك."]
+    lines = [json.dumps({"id": f"+{number}", "text": text}) for number, text in enumerate(texts)]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    page.set_input_files("#files", tmp_path / "a.jsonl")
+    expect(page.locator("article h2")).to_have_text(["+0", "+1", "+2", "+3"])
+    text = downloaded(page, "#csv")
+    rows = list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline="")))
+    assert [row["text"] for row in rows] == ["'=1+1 قال", "'-5 درجات", "''@user قال", "نفى ذلك."]
+    assert [row["doc_id"] for row in rows] == ["'+0", "'+1", "'+2", "'+3"]
+    (tmp_path / "b.csv").write_text(text, encoding="utf-8", newline="")
+    page.set_input_files("#files", tmp_path / "b.csv")
+    expect(page.locator("article h2").first).to_have_text("b.csv:2")
+    again = [json.loads(line)["text"] for line in downloaded(page, "#jsonl").splitlines()]
+    assert again == texts
+
+
 def test_files_of_every_kind_stand_beside_each_other(page, tmp_path):
     (tmp_path / "a.txt").write_text("نفت الوزارة صحة الأنباء.", encoding="utf-8-sig")
     (tmp_path / "old.txt").write_text("نفت الوزارة صحة الأنباء.", encoding="cp1256")
@@ -248,6 +265,10 @@ def test_a_service_with_keys_asks_for_one_and_keeps_it_for_the_tab(browser, tmp_
             dialog = page.locator("#key-dialog")
             expect(dialog).to_be_visible()
             page.fill("#key", "wrong")
+            page.keyboard.press("Enter")
+            expect(page.locator("#key")).to_have_value("")
+            expect(dialog).to_be_visible()
+            page.fill("#key", "مفتاح")  # no header can hold it
             page.keyboard.press("Enter")
             expect(page.locator("#key")).to_have_value("")
             expect(dialog).to_be_visible()

@@ -161,6 +161,11 @@ def test_a_wrong_field_is_a_422_with_its_path(service, route, body, field):
     assert field in [error["field"] for error in problem(response, 422, slug)["errors"]]
 
 
+def test_an_unknown_field_is_answered_with_those_there_are(service):
+    body = problem(service.client.post("/v1/classify", json={"text": "نفى"}), 422, "invalid")
+    assert body["detail"] == "text: unknown field; the fields are documents, sentences"
+
+
 def test_more_sentences_than_allowed_in_documents_are_refused(service):
     text = "نفت الوزارة صحة الأنباء. " * 2001
     body = problem(

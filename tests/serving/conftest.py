@@ -32,6 +32,14 @@ class PostgreSQL:
     def stop(self) -> None:
         self._run("pg_ctl", "stop", "-w", "-m", "fast", "-D", self._folder / "data")
 
+    def signal(self, number: int) -> None:
+        """Send a signal to the server and to the processes of its connections."""
+        file = self._folder / "data" / "postmaster.pid"
+        pid = file.read_text(encoding="ascii").split()[0]
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+        for process in (pid, *children.split()):
+            os.kill(int(process), number)
+
     def _run(self, program: str, *arguments: object) -> None:
         subprocess.run(
             [self._programs / program, *map(str, arguments)],

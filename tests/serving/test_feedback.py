@@ -1,5 +1,6 @@
 """The store of corrections, on real SQLite and PostgreSQL: what is said to be kept is kept."""
 
+import json
 import signal
 import sqlite3
 import subprocess
@@ -265,3 +266,62 @@ def test_an_export_that_cannot_be_leaves_nothing(tmp_path, monkeypatch, capsys, 
     assert main(["feedback", "export", *arguments]) == 2
     assert said in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_new_file_of_corrections_is_for_its_owner_alone(tmp_path):
+    store = open_store(f"sqlite:///{tmp_path / 'feedback.db'}")
+    store.add(correction())
+    files = list(tmp_path.iterdir())
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+    store.close()
+
+
+def test_a_deleted_file_is_noticed_and_made_again(tmp_path):
+    file = tmp_path / "feedback.db"
+    store = open_store(f"sqlite:///{file}")
+    store.add(correction("جملة أولى"))
+    for part in tmp_path.iterdir():
+        part.unlink()
+    store.add(correction("جملة ثانية"))
+    store.close()
+    again = open_store(f"sqlite:///{file}", create=False)
+    assert [row.text for row in again.corrections()] == ["جملة ثانية"]
+    assert file.stat().st_mode & 0o777 == 0o600
+    again.close()
+
+
+def test_a_server_that_stops_answering_is_given_up(postgresql):
+    store = open_store(postgresql.url)
+    store.add(correction(annotator="before"))
+    postgresql.signal(signal.SIGSTOP)
+    try:
+        with ThreadPoolExecutor(1) as pool, pytest.raises(StoreError):
+            pool.submit(store.add, correction(annotator="meanwhile")).result(30)
+    finally:
+        postgresql.signal(signal.SIGCONT)
+    assert store.add(correction(annotator="after"))[1] == 1
+    store.close()
+
+
+def test_the_export_keeps_the_key_beside_the_annotator(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store = open_store("sqlite:///feedback.db")
+    store.add(correction("جملة أولى", annotator="هالة", caller="desk"))
+    store.add(correction("جملة ثانية", caller="desk"))
+    store.close()
+    assert main(["feedback", "export", "-o", "out.jsonl"]) == 0
+    lines = (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert [(row["annotator"], row["caller"]) for row in rows] == [
+        ("هالة", "desk"),
+        ("desk", "desk"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "address", ["user:secret@host", "postgresql://u@127.0.0.1:1/db?password=secret", "x://:secret@"]
+)
+def test_no_password_is_quoted_wherever_it_is(address):
+    with pytest.raises(InputError) as error:
+        open_store(address)
+    assert "secret" not in str(error.value)

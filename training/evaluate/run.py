@@ -15,6 +15,7 @@ from serving.bundle import sha256
 from serving.classifier import Classifier
 from serving.errors import InputError
 from serving.labels import LabelScheme
+from serving.terminal import tell
 from serving.text.normalize import NORMALIZERS
 from training.environment import environment
 from training.evaluate.behaviour import KindResult, read_behaviour, run_behaviour
@@ -47,7 +48,7 @@ def evaluate(
     normalize = NORMALIZERS[classifier.bundle.manifest.normalizer.name].apply
     sentences, warnings = _read_every(labelled, scheme, normalize, fields)
     for warning in warnings:
-        sys.stderr.write(f"rasd: warning: {warning}\n")
+        tell(f"warning: {warning}")
     answers = answer(classifier, sentences)
     evaluation = assess(classifier, sentences, answers)
     comparison = None

@@ -60,6 +60,7 @@ def check_parity(
     if difference > tolerance:
         raise RasdError(
             f"the exported graph's logits differ from torch's by {difference:.2g}, "
-            f"over {tolerance:.2g}\nKeep the checkpoint and report this: the export is wrong."
+            f"over {tolerance:.2g}",
+            "Keep the checkpoint and report this: the export is wrong.",
         )
     return difference

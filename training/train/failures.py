@@ -27,9 +27,9 @@ def memory_errors_explained(config: TrainConfig) -> Iterator[None]:
         thrifty = "" if used.gradient_checkpointing else " or set gradient_checkpointing: true"
         raise RasdError(
             f"out of memory with optimisation.batch_size {used.batch_size} "
-            f"and max_length {config.max_length}\n"
+            f"and max_length {config.max_length}",
             f"Halve batch_size and double gradient_accumulation ({used.gradient_accumulation}) "
-            f"for the same result, lower max_length{thrifty}."
+            f"for the same result, lower max_length{thrifty}.",
         ) from error
 
 

@@ -20,6 +20,7 @@ from serving.errors import InputError
 from serving.labels import LabelScheme
 from serving.onnx_model import TokenIds, load_tokenizer, tokenize
 from serving.provenance import Data, Distilled, Provenance, Side
+from serving.terminal import tell
 from serving.text.normalize import NORMALIZERS
 from training.arrays import Float32Array
 from training.config import (
@@ -81,7 +82,7 @@ def train(
     sides = read_sides(config, scheme, normalize)
     if process.is_main_process:
         for warning in sides.warnings:
-            sys.stderr.write(f"warning: {warning}\n")
+            tell(f"warning: {warning}")
     source = find_source(encoder_to_load(config.encoder), config.encoder_revision)
     encoder = load_encoder(source, dropout=config.model.encoder_dropout)
     if config.distill.layers:
@@ -108,7 +109,7 @@ def train(
             processes=process.num_processes,
         )
         if reserve(work, identity):
-            sys.stderr.write(f"{work}: resuming the unfinished run\n")
+            tell(f"{work}: resuming the unfinished run")
     process.wait_for_everyone()
     learned = [*(sentence.text for sentence in sides.train), *lessons.unlabelled]
     teacher = lessons.soft_labels(learned, scheme.names, work / SOFT_LABELS, progress=progress)

@@ -21,7 +21,8 @@ from serving.atomic import atomic_file
 from serving.bundle import MANIFEST
 from serving.classifier import Classifier
 from serving.errors import InputError
-from serving.files.documents import DocumentStream, ReadOptions
+from serving.files.documents import DocumentStream
+from serving.files.fields import ReadOptions
 from serving.files.sources import find_sources
 from serving.onnx_model import load_tokenizer, tokenize
 from serving.progress import SentenceProgress
@@ -162,8 +163,8 @@ def read_unlabelled(
 ) -> list[str]:
     """Return the sentences of the unlabelled files, each once, none near-identical to a held-out.
 
-    Files are read as `rasd classify` reads them and split into sentences. With a limit, which
-    ones are left in hangs on their text and the seed alone, not on the files' order.
+    Files are read as `rasd classify` reads them and split into sentences. Which ones a limit
+    keeps depends only on their text and the seed, not on the order of the files.
     """
     files = [str(path) for path in config.distill.unlabelled]
     if not files:

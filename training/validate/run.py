@@ -4,11 +4,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
 from serving.bundle import Bundle, shipped_model
+from serving.config_file import read_yaml
 from serving.errors import SHOWN, InputError
 from serving.labels import LabelScheme
+from serving.terminal import shown
 from serving.text.normalize import NORMALIZERS
 from training.config import encoder_to_load, load_config
 from training.labelled.fields import FieldNames
@@ -33,12 +33,12 @@ def validate(
             summary, warnings = _check(path, labels, fields)
         except InputError as error:
             place = "" if str(path) in error.problem else f"{path}: "
-            sys.stderr.write(f"rasd: {place}{error}\n")
+            sys.stderr.write(f"rasd: {shown(place)}{error}\n")
             failed = True
             continue
-        sys.stdout.write(f"ok  {path}: {summary}\n")
+        sys.stdout.write(f"ok  {shown(f'{path}: {summary}')}\n")
         for warning in warnings[:SHOWN]:
-            sys.stdout.write(f"    warning: {warning}\n")
+            sys.stdout.write(f"    warning: {shown(warning)}\n")
         if len(warnings) > SHOWN:
             sys.stdout.write(f"    and {len(warnings) - SHOWN:,} more warnings\n")
     return InputError.exit_code if failed else 0
@@ -79,10 +79,10 @@ def _is_label_scheme(path: Path) -> bool:
     An unreadable file counts as a configuration, whose reader reports the reason.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        values, _ = read_yaml(path, example="configs/labels.yaml")
+    except InputError:
         return False
-    return isinstance(values, dict) and isinstance(values.get("labels"), list)
+    return isinstance(values.get("labels"), list)
 
 
 def label_scheme(labels: Path | None) -> LabelScheme:

@@ -18,7 +18,9 @@ from sklearn.preprocessing import StandardScaler
 
 from serving.atomic import atomic_file
 from serving.errors import InputError
+from serving.files.csv_cells import neutral
 from serving.labels import LabelScheme
+from serving.terminal import shown
 from serving.text.normalize import NORMALIZERS
 from training.arrays import FloatArray, IntArray
 from training.labelled.fields import FieldNames
@@ -180,15 +182,14 @@ def _write(
         twin: tuple[object, ...] = ("",) * 5
         if finding.twin is not None:
             other = sentences[_other(finding.twin, finding.row)]
-            twin = (f"{finding.twin.similarity:.3f}", other.file, other.line, other.label)
+            twin = (f"{finding.twin.similarity:.3f}", str(other.file), other.line, other.label)
             twin = (*twin, other.text)
-        writer.writerow(
-            (
-                *(rank, finding.kind, sentence.file, sentence.line, sentence.text),
-                *(sentence.label, f"{own:.3f}", names[finding.suggested]),
-                *(f"{probabilities[finding.row, finding.suggested]:.3f}", *twin),
-            )
+        cells = (
+            *(rank, finding.kind, str(sentence.file), sentence.line, sentence.text),
+            *(sentence.label, f"{own:.3f}", names[finding.suggested]),
+            *(f"{probabilities[finding.row, finding.suggested]:.3f}", *twin),
         )
+        writer.writerow(neutral(cell) if isinstance(cell, str) else cell for cell in cells)
     with atomic_file(out) as path:
         path.write_text(lines.getvalue(), encoding="utf-8-sig", newline="")
 
@@ -213,7 +214,7 @@ def _print(
             why = f"{finding.twin.similarity:.0%} similar to {other.place}, labelled {other.label}"
         else:
             why = f"probably {suggested} ({probabilities[finding.row, finding.suggested]:.0%})"
-        sys.stdout.write(f"{sentence.place}: {finding.kind}: {sentence.label}, {why}\n")
+        sys.stdout.write(f"{shown(f'{sentence.place}: {finding.kind}: {sentence.label}, {why}')}\n")
     if len(findings) > _SHOWN:
         rest = f"and {len(findings) - _SHOWN:,} more"
         where = f"{out} has all of them" if out else "write all of them with -o suspects.csv"

@@ -8,14 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from serving.files.csv_cells import LIVE
+from serving.files.csv_rows import csv_rows
 from serving.files.writers import CsvWriter, JsonLinesWriter
 from serving.records import COLUMNS, Document, Prediction, Record, Refusal, Sentence
 
 PROPERTY = settings(max_examples=200, deadline=None)
 LABELS = ("claim", "other")
 any_text = st.text(st.characters(exclude_categories=()))
+# No NUL, which no file may hold.
+plain_text = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
+formulas = st.from_regex(r"'{0,3}[=+\-@\t\r\n＝＋－＠]\w{0,5}", fullmatch=True)
 probabilities = st.floats(0, 1).map(lambda p: {"claim": p, "other": 1 - p})
-answers = st.builds(Refusal, any_text) | st.builds(
+predictions = st.builds(
     Prediction,
     label=st.sampled_from(LABELS),
     probability=st.floats(0, 1),
@@ -30,7 +35,9 @@ def records(draw, text=any_text):
     document = Document(draw(text), draw(text))
     sentence = Sentence(document.text, 0, len(document.text))
     number = draw(st.integers(0, 10**6))
-    return Record.of(document, number, sentence, draw(answers), model="m@1")
+    return Record.of(
+        document, number, sentence, draw(predictions | st.builds(Refusal, text)), model="m@1"
+    )
 
 
 def written(writer, rows) -> bytes:
@@ -72,32 +79,58 @@ def test_json_lines_show_arabic_as_it_is():
 
 
 def table(rows, **options):
+    """What any other program reads from the CSV."""
     raw = written(lambda stream: CsvWriter(stream, **options), rows)
     return list(csv.DictReader(io.StringIO(raw.decode("utf-8-sig"), newline="")))
 
 
+def read_back(rows, **options):
+    """What our own reader makes of the CSV."""
+    raw = written(lambda stream: CsvWriter(stream, **options), rows)
+    return [row.fields for row in csv_rows(io.BytesIO(raw), "a.csv", {})]
+
+
 @PROPERTY
-@given(rows=st.lists(records(st.text(st.characters(codec="utf-8")))), mark=st.booleans())
+@given(rows=st.lists(records(formulas | plain_text)), mark=st.booleans())
 def test_csv_is_read_back_the_same(rows, mark):
-    for record, cells in zip(rows, table(rows, byte_order_mark=mark), strict=True):
+    for record, cells in zip(rows, read_back(rows, byte_order_mark=mark), strict=True):
         row = record.as_dict()
         assert tuple(cells) == COLUMNS
         assert cells["doc_id"] == row["doc_id"]
         assert cells["text"] == row["text"]
+        assert int(cells["end"]) - int(cells["start"]) == len(cells["text"])
         assert json.loads(cells["probabilities"]) == row["probabilities"]
         assert cells["certain"] == json.dumps(row["certain"])
         assert cells["truncated"] == json.dumps(row.get("truncated", False))
         if row["label"] is None:
             assert cells["label"] == cells["probability"] == ""
-            assert cells["error"].encode() == row["error"].encode("utf-8", errors="replace")
+            assert cells["error"] == row["error"]
         else:
             assert float(cells["probability"]) == row["probability"]
             assert cells["error"] == ""
 
 
-@pytest.mark.parametrize("text", ["=1+1", "- قال", "@user", "+964", "\tنص", "سطر\r\nسطر", 'a"b'])
-def test_csv_cells_are_the_text_itself(text):
+@PROPERTY
+@given(rows=st.lists(records(formulas | plain_text), min_size=1), mark=st.booleans())
+def test_no_csv_cell_begins_like_a_formula(rows, mark):
+    for cells in table(rows, byte_order_mark=mark):
+        assert not any(cell.startswith(tuple(LIVE)) for cell in cells.values())
+
+
+@pytest.mark.parametrize("text", ["=1+1", "- قال", "@user", "+964", "\tنص", "'=1+1", "''@x"])
+def test_a_formula_gets_one_apostrophe_and_is_itself_in_raw_csv(text):
+    assert table([of(text)], byte_order_mark=False)[0]["text"] == f"'{text}"
+    assert table([of(text)], byte_order_mark=False, raw=True)[0]["text"] == text
+
+
+@pytest.mark.parametrize("text", ["سطر\r\nسطر", 'a"b', "'قال'", "5-3", "a=b"])
+def test_other_csv_cells_are_the_text_itself(text):
     assert table([of(text)], byte_order_mark=False)[0]["text"] == text
+
+
+def test_the_apostrophes_of_tables_that_rasd_did_not_write_are_kept():
+    (row,) = csv_rows([b"id,text\n", b"1,'=1+1\n"], "a.csv", {})
+    assert row.fields["text"] == "'=1+1"
 
 
 def test_csv_of_half_a_surrogate_pair_keeps_the_length():

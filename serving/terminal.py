@@ -1,0 +1,26 @@
+"""What a person reads on the terminal: nothing from outside can steer it or forge a line."""
+
+import re
+import sys
+
+# Control characters, line ends of every kind, marks that reorder text, and what UTF-8 cannot
+# encode. Arabic and the joiners that it needs are not among them.
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def shown(text: object) -> str:
+    """Return `text` on one line, with an escape such as `\\x1b` for what a terminal obeys."""
+    return _UNSAFE.sub(_escaped, str(text))
+
+
+def tell(line: str) -> None:
+    """Write one line to stderr, as `rasd: …`."""
+    sys.stderr.write(f"rasd: {shown(line)}\n")
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    short = {9: "\\t", 10: "\\n", 13: "\\r"}
+    return short.get(code) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")

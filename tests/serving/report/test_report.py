@@ -1,0 +1,183 @@
+"""`rasd report`: every figure is that of the results, whatever file they are in."""
+
+import json
+import random
+import tracemalloc
+from collections import Counter
+
+import pytest
+
+from serving.bundle import read_manifest, shipped_model
+from serving.cli import main
+from serving.report.results import find_results, read_results
+from serving.report.summary import ROWS, Summary
+
+
+@pytest.fixture
+def report(tmp_path):
+    """Run the command; return the figures."""
+
+    def run(*results, status=0):
+        page, figures = tmp_path / "report.html", tmp_path / "report.json"
+        outputs = ["-o", str(page), "--json", str(figures)]
+        assert main(["report", *map(str, results), *outputs]) == status
+        return json.loads(figures.read_text("utf-8")) if status == 0 else page
+
+    return run
+
+
+def table(page):
+    """The rows that the page holds."""
+    html = page.read_text("utf-8").partition('<script type="application/json" id="data">')[2]
+    return json.loads(html.partition("</script>")[0])["table"]
+
+
+def test_the_figures_are_those_of_the_results(report, write_results):
+    chance = random.Random(1)
+    made = [
+        {
+            "text": f"جملة {number}",
+            "label": chance.choice(["claim", "denial", "other"]),
+            "probability": round(chance.random(), 4),
+            "doc_id": f"d{number // 4}",
+            "source": chance.choice(["أ", "ب"]),
+            "date": f"2024-0{1 + number // 50}-1{number % 3}",
+        }
+        for number in range(200)
+    ]
+    figures = report(write_results(made))
+    assert (figures["sentences"], figures["documents"]) == (200, 50)
+    labels = Counter(each["label"] for each in made)
+    assert {each["name"]: each["count"] for each in figures["labels"]} == labels
+    assert figures["uncertain"] == sum(each["probability"] < 0.7 for each in made)
+    for outlet in figures["outlets"]:
+        of = Counter(each["label"] for each in made if each["source"] == outlet["name"])
+        assert outlet["counts"] == of
+    over_time = sum((Counter(row["counts"]) for row in figures["periods"]["rows"]), Counter())
+    assert over_time == labels
+    best = sorted(
+        (each for each in made if each["label"] == "claim"), key=lambda each: -each["probability"]
+    )
+    assert [each["text"] for each in figures["confident"]["claim"]] == [
+        each["text"] for each in best[:10]
+    ]
+    worst = sorted(made, key=lambda each: each["probability"])
+    assert [each["text"] for each in figures["doubtful"]] == [each["text"] for each in worst[:20]]
+
+
+def test_a_denial_is_beside_the_claims_of_its_day(report, write_results):
+    figures = report(
+        write_results(
+            [
+                {"text": "تبنت", "label": "claim", "date": "2024-05-01"},
+                {"text": "نفت", "date": "2024-05-01T23:59:00+03:00"},
+                {"text": "نفت أيضا", "date": "2024-05-02"},
+                {"text": "نفت بلا تاريخ", "date": "أمس"},
+            ]
+        )
+    )
+    (day,) = figures["denied_days"]
+    assert day["day"] == "2024-05-01"
+    assert [each["text"] for each in day["claims"]["sentences"]] == ["تبنت"]
+    assert [each["text"] for each in day["denials"]["sentences"]] == ["نفت"]
+    assert figures["dated"] == 3
+
+
+def test_a_sentence_that_recurs_is_listed_once(report, write_results):
+    figures = report(write_results([{"text": "نفس الخبر"}] * 50 + [{"text": "خبر آخر"}]))
+    assert [each["text"] for each in figures["confident"]["denial"]] == ["نفس الخبر", "خبر آخر"]
+    assert figures["labels"][0]["count"] == 51
+
+
+def test_jsonl_csv_and_parts_of_one_run_give_the_same_figures(report, tmp_path):
+    (tmp_path / "in.txt").write_text("تبنت الجماعة الهجوم.\nنفت الوزارة ذلك.\n…\n" * 3, "utf-8")
+    (tmp_path / "in.jsonl").write_text('{"text": "قتل أربعة جنود."}\n{"text": 7}\n', "utf-8")
+    inputs = [str(tmp_path / name) for name in ("in.txt", "in.jsonl")]
+    found = []
+    for output in ("o.jsonl", "o.csv", "parts/"):
+        words = ["--model", "fast", "--max-rejected", "1", "-o", f"{tmp_path}/{output}"]
+        assert main(["classify", *inputs, *words]) == 0
+        found.append(report(tmp_path / output) | {"inputs": []})
+    assert found[0]["sentences"] >= 7
+    assert found[0] == found[1] == found[2]
+
+
+def test_an_error_counts_as_a_sentence_without_a_label(report, write_results):
+    odd = {"label": None, "probability": None, "certain": False, "error": "no letter or digit"}
+    figures = report(write_results([odd, {"truncated": True, "certain": False}]))
+    assert (figures["not_labelled"], figures["truncated"], figures["sentences"]) == (1, 1, 2)
+    assert [each["count"] for each in figures["labels"]] == [1]
+
+
+def test_labels_of_another_scheme_have_names_and_colours_too(report, write_results):
+    figures = report(write_results([{"label": "weather"}, {"label": "denial"}]))
+    assert [each["name"] for each in figures["labels"]] == ["denial", "weather"]
+    assert figures["labels"][1]["colour"].startswith("#")
+
+
+def test_the_table_holds_rare_labels_whole_and_a_sample_of_the_others(
+    report, write_results, tmp_path
+):
+    many = ROWS * 2
+    made = [{"text": f"{n}", "label": "other"} for n in range(many)]
+    made[7:7] = [{"text": f"نفي {n}"} for n in range(9)]
+    figures = report(write_results(made))
+    rows = table(tmp_path / "report.html")
+    assert figures["table_rows"] == len(rows) == ROWS
+    assert [row["text"] for row in rows if row["label"] == "denial"] == [
+        f"نفي {n}" for n in range(9)
+    ]
+    sample = [int(row["text"]) for row in rows if row["label"] == "other"]
+    assert sample == sorted(set(sample))
+    assert 0.4 < sum(sample) / len(sample) / many < 0.6
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"text": "نص"}\n', "line 1: no field"),
+        ("{}\n", "line 1: no field"),
+        ("[1]\n", "an array, not an object"),
+        (
+            '{"text": "نص", "label": "x", "probability": 7, "certain": true, '
+            '"doc_id": "a", "model": "m"}\n',
+            "probability",
+        ),
+    ],
+)
+def test_what_is_not_a_result_is_two_lines_and_leaves_no_page(
+    report, tmp_path, capsys, content, said
+):
+    (tmp_path / "odd.jsonl").write_text(content, "utf-8")
+    page = report(tmp_path / "odd.jsonl", status=2)
+    errors = capsys.readouterr().err
+    assert said in errors
+    assert "odd.jsonl" in errors
+    assert errors.count("\n") == 2
+    assert not page.exists()
+
+
+def test_the_results_are_never_overwritten(tmp_path, write_results, capsys):
+    path = write_results([{}])
+    before = path.read_bytes()
+    assert main(["report", str(path), "-o", str(path)]) == 2
+    assert "is also an input" in capsys.readouterr().err
+    assert path.read_bytes() == before
+
+
+def test_memory_does_not_grow_with_the_results(write_results):
+    def peak(count):
+        made = (
+            {"text": f"{n} " + "كلمة " * 20, "label": "other", "source": f"س{n}"}
+            for n in range(count)
+        )
+        sources = find_results([str(write_results(made, f"{count}.jsonl"))])
+        summary = Summary(read_manifest(shipped_model()).scheme)
+        tracemalloc.start()
+        for result, _ in read_results(sources):
+            summary.add(result)
+        used = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return used
+
+    assert peak(20_000) < 1.5 * peak(10_000)
