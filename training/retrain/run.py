@@ -109,8 +109,8 @@ def _promote(registry: Path, champion: str, bundle: Path, *, record: Path, resul
         versions.add(bundle, name=name, record=record, reason=reason)
     if (now := current_name(registry)) != champion:
         raise RasdError(
-            f"{registry}: {now} became current while {champion} was being retrained\n"
-            f"{name} was added, but not promoted. Repeat the command: it compares with {now}."
+            f"{registry}: {now} became current while {champion} was being retrained",
+            f"{name} was added, but not promoted. Repeat the command: it compares with {now}.",
         )
     versions.promote(name, reason=reason)
     sys.stderr.write(f"{registry}: {name} is current\n")
