@@ -151,11 +151,12 @@ def _measure(
     }
     threshold = fit_threshold(probabilities, settings.coverage)
     unknown = unknown_id(checkpoint.folder / "tokenizer.json")
-    counts = sum(
+    counts = [
         profile(row, ids, unknown, certain=bool(row.max() >= threshold))
         for row, ids in zip(probabilities, tokens, strict=True)
-    )
-    return _Measured(temperature, power, threshold, metrics, to_reference(counts))
+    ]
+    reference = to_reference(np.sum(counts, axis=0))
+    return _Measured(temperature, power, threshold, metrics, reference)
 
 
 def _copy_companions(checkpoint: Checkpoint, folder: Path) -> None:
