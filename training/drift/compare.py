@@ -53,7 +53,7 @@ def compare(blocks: IntArray, reference: IntArray, *, seed: int = 0) -> list[Cha
     random = np.random.default_rng(seed)
     count = len(blocks)
     weights = random.multinomial(count, np.full(count, 1 / count), size=_RESAMPLES)
-    drawn = (weights @ blocks).astype(np.float64)
+    drawn = weights.astype(np.float64) @ blocks.astype(np.float64)
     references = _resampled(reference, random)
     total = blocks.sum(axis=0, dtype=np.float64)[None]
     expected = reference.astype(np.float64)[None]
@@ -72,14 +72,15 @@ def compare(blocks: IntArray, reference: IntArray, *, seed: int = 0) -> list[Cha
 
 def _resampled(reference: IntArray, random: np.random.Generator) -> FloatArray:
     """Draw (resamples, width) counts as sentences and tokens of the reference might have been."""
-    labels, confidence, uncertain, unknown, tokens = _parts(reference)
+    labels, confidence, uncertain, unknown, tokens = _parts(reference.astype(np.float64))
     sentences, pieces = int(labels.sum()), int(tokens.sum())
 
-    def shares(counts: FloatArray | IntArray) -> IntArray:
-        drawn: IntArray = random.multinomial(counts.sum(), counts / counts.sum(), size=_RESAMPLES)
+    def shares(counts: FloatArray) -> IntArray:
+        total = int(counts.sum())
+        drawn: IntArray = random.multinomial(total, counts / total, size=_RESAMPLES)
         return drawn
 
-    def part(counts: FloatArray | IntArray, of: int) -> IntArray:
+    def part(counts: FloatArray, of: int) -> IntArray:
         drawn: IntArray = random.binomial(of, counts / of, size=(_RESAMPLES, 1))
         return drawn
 
@@ -91,7 +92,7 @@ def _resampled(reference: IntArray, random: np.random.Generator) -> FloatArray:
     ).astype(np.float64)
 
 
-def _parts(counts: FloatArray | IntArray) -> tuple[FloatArray, ...]:
+def _parts(counts: FloatArray) -> tuple[FloatArray, ...]:
     """Cut profiles (…, width) into labels, confidence, uncertain, unknown and tokens."""
     labels = counts.shape[-1] - width(0)
     ends = np.cumsum([labels, CONFIDENCE_BINS, 1, 1])
