@@ -28,10 +28,10 @@ class Watched(SentenceProgress):
 def label(folder, progress):
     sources = find_sources([str(folder / "in")])
     slices = [
-        slice_ for source in sources for slice_ in plan([source], lines=False, text_field="text")
+        slice_ for source in sources for slice_ in plan([source], lines=False, text_fields=["text"])
     ]
     (folder / "out").mkdir(exist_ok=True)
-    options = ReadOptions("document", "text", "id")
+    options = ReadOptions()
     job = Job(options, folder / "out", output_format("jsonl"), cache=100_000, strict=True)
     list(here(job, Classifier.load("fast", threads=2), slices, progress))
     return sum(source.work for source in sources)
