@@ -51,7 +51,12 @@ def on_ray(
             "--engine ray needs Ray, which is not installed",
             "Install it with: pip install 'rasd[ray]'",
         ) from error
-    ray.init(address=address, include_dashboard=False, log_to_driver=False)
+    try:
+        ray.init(address=address, include_dashboard=False, log_to_driver=False)
+    except Exception as error:  # Ray raises plain ones, for example after 30 s on a busy machine
+        raise RasdError(
+            f"Ray did not start: {' '.join(str(error).split())}\nRepeat the command to try again."
+        ) from error
     # A worker process has a single thread for its model: cores never wait for each other.
     task = ray.remote(num_cpus=1, max_retries=-1)(_label_slice)
     model = classifier.bundle.folder

@@ -65,15 +65,22 @@ def archive(tmp_path_factory):
     return folder
 
 
-def busy_worker(run):
-    """Wait until a worker labels a slice."""
-    deadline = time.monotonic() + 300
-    while run.poll() is None and time.monotonic() < deadline:
-        if found := workers(run):
-            return found[0]
-        time.sleep(0.02)
-    run.kill()
-    raise AssertionError(f"no worker was seen\n{run.communicate()[1]}")
+def started_on_ray(folder, name):
+    """Start a run on Ray and wait until a worker labels a slice; return both, or None without one.
+
+    On a machine that is too busy Ray itself gives up after 30 seconds, so there are three tries.
+    """
+    for _ in range(3):
+        run = command(folder, "-o", name, "--engine", "ray")
+        while run.poll() is None:
+            if found := workers(run):
+                return run, found[0]
+            time.sleep(0.02)
+        if run.returncode == 0:
+            return run, None
+        errors = run.communicate()[1]
+        assert "Ray did not start" in errors, errors
+    pytest.skip("Ray does not start on this machine")
 
 
 def assert_the_bytes_of_one_machine(folder, name):
@@ -82,22 +89,22 @@ def assert_the_bytes_of_one_machine(folder, name):
 
 
 def test_a_killed_worker_costs_no_record(archive):
-    run = command(archive, "-o", "worker.jsonl", "--engine", "ray")
-    os.kill(busy_worker(run), signal.SIGKILL)
+    run, worker = started_on_ray(archive, "worker.jsonl")
+    assert worker, "the run has ended before a worker was seen"
+    os.kill(worker, signal.SIGKILL)
     _, errors = run.communicate(timeout=500)
     assert run.returncode == 0, errors
     assert_the_bytes_of_one_machine(archive, "worker.jsonl")
 
 
 def test_a_killed_driver_is_continued_by_the_same_command(archive):
-    options = ("-o", "driver.jsonl", "--engine", "ray")
-    run = command(archive, *options)
+    run, _ = started_on_ray(archive, "driver.jsonl")
     parts = archive / "driver.jsonl.parts"
     while not list(parts.glob("part-*.json")) and run.poll() is None:
         time.sleep(0.02)
     run.kill()
     run.communicate()
-    again = command(archive, *options)
+    again, _ = started_on_ray(archive, "driver.jsonl")
     _, errors = again.communicate(timeout=500)
     assert again.returncode == 0, errors
     assert_the_bytes_of_one_machine(archive, "driver.jsonl")
