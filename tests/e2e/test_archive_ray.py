@@ -59,7 +59,7 @@ def test_with_a_worker_killed_and_the_driver_killed_the_bytes_are_the_same(archi
     run = command(archive, *options)
     while not (victims := workers()) and run.poll() is None:  # Ray starts slowly
         time.sleep(0.05)
-    assert victims, "no worker was seen"
+    assert victims, run.communicate()[1]
     os.kill(victims[0], signal.SIGKILL)
     parts = archive / "ray.jsonl.parts"
     while not list(parts.glob("part-*.json")) and run.poll() is None:
