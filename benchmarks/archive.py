@@ -32,7 +32,7 @@ from serving.archive.outputs import output_format
 from serving.archive.parts import PartSummary
 from serving.archive.plan import plan
 from serving.classifier import Classifier
-from serving.files.documents import ReadOptions
+from serving.files.fields import ReadOptions
 from serving.files.sources import find_sources
 from serving.machine import available_cores, cpu_flags
 from serving.records import Prediction, Sentence

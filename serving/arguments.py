@@ -14,6 +14,23 @@ def add_model(options: argparse._ActionsContainer) -> None:
     )
 
 
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    """Add what a verb needs that reads an archive to the end: the inputs and how to read them."""
+    parser.add_argument("archive", nargs="+", metavar="ARCHIVE", help="files, folders, or -")
+    parser.add_argument(
+        "--unit",
+        choices=("document", "sentence"),
+        default="document",
+        help="sentence: each record (or line of a text file) is one sentence; nothing is split",
+    )
+    parser.add_argument(
+        "--text-field", default="text", metavar="NAME", help="field with the text (default: text)"
+    )
+    parser.add_argument(
+        "--threads", type=positive, metavar="N", help="cores to use (default: all available)"
+    )
+
+
 def positive(text: str) -> int:
     """Read a whole number above 0."""
     if not text.isdecimal() or int(text) < 1:

@@ -23,6 +23,7 @@ from serving.labels import LabelScheme
 from serving.machine import Arithmetic
 from serving.onnx_files import external_files
 from serving.provenance import Provenance
+from serving.reference import Reference
 from serving.text.normalize import NORMALIZERS
 
 _SHIPPED = Path(__file__).parent / "models"
@@ -107,6 +108,7 @@ class Manifest(_Strict):
     golden_arithmetic: Arithmetic | None = None
     metrics: Annotated[dict[str, Any], AfterValidator(_finite)]
     provenance: Provenance | None
+    reference: Reference | None = None  # bundles made before `rasd drift` have none
     files: dict[_FileName, _Sha256]
     cascade: Cascade | None = None
 

@@ -2,33 +2,43 @@
 
 import argparse
 import dataclasses
+import json
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, get_args
 
 from serving.arguments import add_model, positive, whole_number
 from serving.atomic import atomic_file
 from serving.errors import InputError, RasdError
+from serving.files.sources import Kind
 from serving.labelling import CHUNK, Task, label, tasks, whole
-from serving.records import Record
+from serving.records import COLUMNS, Record
 from serving.terminal import tell
 
 if TYPE_CHECKING:
     from serving.archive.limit import Limit
     from serving.archive.run import Engine
     from serving.classifier import Classifier
-    from serving.files.documents import DocumentStream, Unit
+    from serving.files.documents import DocumentStream
+    from serving.files.fields import Unit
     from serving.files.sources import Source
     from serving.files.writers import Writer
     from serving.labels import LabelScheme
     from serving.progress import SentenceProgress
 
-FORMATS = {".jsonl": "jsonl", ".csv": "csv", ".txt": "table"}
+FORMATS = {
+    ".jsonl": "jsonl",
+    ".jsonl.gz": "jsonl.gz",
+    ".jsonl.zst": "jsonl.zst",
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".txt": "table",
+}
 
 _DESCRIPTION = """\
 Label every sentence of Arabic news. The output has one record per sentence, in input order.
@@ -76,7 +86,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="output file, or a folder for parts, written as DIR/ (default: -, stdout)",
     )
     parser.add_argument(
-        "--format", choices=("table", "jsonl", "csv"), help="output format (default: see below)"
+        "--format", choices=tuple(FORMATS.values()), help="output format (default: see below)"
     )
     parser.add_argument(
         "--raw-csv",
@@ -86,7 +96,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument(
         "--input-format",
-        choices=("text", "jsonl", "json", "csv", "tsv"),
+        choices=get_args(Kind),
         help="read every input as this, whatever its name or first lines",
     )
     parser.add_argument(
@@ -96,13 +106,37 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="sentence: each record (or line of a text file) is one sentence; nothing is split",
     )
     parser.add_argument(
-        "--text-field", default="text", metavar="NAME", help="field with the text (default: text)"
+        "--text-field",
+        metavar="NAME",
+        help="field with the text, or a dotted path such as article.body (default: the first of "
+        "text, body, content, full_text, message, النص)",
     )
     parser.add_argument(
         "--id-field",
         default="id",
         metavar="NAME",
         help="field with the id (default: id; a record without one gets the id FILE:LINE)",
+    )
+    parser.add_argument(
+        "--title-field", metavar="NAME", help="field with a title, which is put before the text"
+    )
+    parser.add_argument(
+        "--carry",
+        type=_names,
+        default=(),
+        metavar="NAMES",
+        help="fields to copy to every output record: date,source,url; all; document_text is the "
+        "text that offsets refer to",
+    )
+    parser.add_argument(
+        "--repair",
+        action="store_true",
+        help="repair text that was decoded wrongly, where that loses nothing (needs rasd[repair])",
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="read everything without the model; report every problem and what would be labelled",
     )
     add_model(parser)
     parser.add_argument(
@@ -115,6 +149,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="N|SHARE",
         help="bad records that may be set aside before the run stops: a count, or a share such as "
         "0.05 (default: 0.01)",
+    )
+    archive.add_argument(
+        "--partition-by",
+        metavar="NAME",
+        help="with -o DIR/: a folder NAME=VALUE for each value of a carried field",
     )
     archive.add_argument("--strict", action="store_true", help="stop at the first bad record")
     archive.add_argument(
@@ -142,18 +181,32 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(options: argparse.Namespace) -> int:
     """Label what the command line names; raise InputError before anything is written."""
-    from serving.files.documents import DocumentStream, ReadOptions
+    from serving.files.documents import DocumentStream
+    from serving.files.fields import ReadOptions
     from serving.files.sources import find_sources
 
     sources = find_sources(options.inputs, options.input_format)
-    documents = DocumentStream(
-        sources, ReadOptions(options.unit, options.text_field, options.id_field)
+    read = ReadOptions(
+        unit=options.unit,
+        text_field=options.text_field,
+        id_field=options.id_field,
+        title_field=options.title_field,
+        carry=options.carry,
+        repair=options.repair,
     )
+    read.check()
+    documents = DocumentStream(sources, read)
+    if options.check:
+        from serving.check import check
+
+        return check(sources, read)
     output = None if options.output == "-" else Path(options.output)
     in_parts = output is not None and (options.output.endswith("/") or output.is_dir())
     if output:
         _check_output(output, sources, in_parts=in_parts)
     form = options.format or ("jsonl" if in_parts else _format_for(output))
+    if by := options.partition_by:
+        _check_partition(by, options.carry, in_parts=in_parts)
     if options.raw_csv and form != "csv":
         raise InputError(
             f"classify: --raw-csv has no effect on the format {form}",
@@ -163,6 +216,8 @@ def run(options: argparse.Namespace) -> int:
         return _run_archive(options, documents, output.resolve(), form, in_parts=in_parts)
     if in_parts:
         raise InputError(f"{output}: a table has no parts", "Add --format jsonl or csv.")
+    if form not in ("table", "jsonl", "csv"):
+        raise InputError(f"--format {form} needs an output file", "Add -o FILE or -o DIR/.")
     for name in ("max-rejected", "strict", "restart", "cache", "engine", "ray-address"):
         if (given := getattr(options, name.replace("-", "_"))) is not None and given is not False:
             raise InputError(
@@ -191,21 +246,26 @@ def _run_archive(
     classifier = Classifier.load(options.model, threads=options.threads)
     cache = CAPACITY if options.cache is None else options.cache
     folder = output if in_parts else output.with_name(f"{output.name}.parts")
+    settings = {
+        "format": "raw csv" if options.raw_csv else form,
+        "partition_by": options.partition_by,
+        **dataclasses.asdict(documents.options),
+        "carry": list(documents.options.carry),
+    }
+    written = output_format(
+        form,
+        carry=documents.options.carry,
+        labels=classifier.bundle.scheme.names,
+        about={"rasd.model": classifier.model, "rasd.options": json.dumps(settings)},
+        partition_by=options.partition_by,
+        raw_csv=options.raw_csv,
+    )
     run = Archive(
-        job=Job(
-            documents.options,
-            folder,
-            output_format(form, raw_csv=options.raw_csv),
-            cache,
-            options.strict,
-        ),
+        job=Job(documents.options, folder, written, cache, options.strict),
         sources=documents.sources,
         identity={
             "input": [_identity(source) for source in documents.sources],
-            "options": {
-                "format": "raw csv" if options.raw_csv else form,
-                **dataclasses.asdict(documents.options),
-            },
+            "options": settings,
             "model": classifier.model,
         },
         limit=options.max_rejected or Limit(),
@@ -222,6 +282,7 @@ def _run_archive(
     total = run.run(classifier, engine, progress_visible=sys.stderr.isatty())
     if not total.sentences:
         tell("no text in the input, so nothing was labelled")
+    _say(total.notes)
     if total.rejected:
         problem, _ = total.rejection or ("", "")
         tell(f"set aside {total.rejected:,} of {total.records:,} records; the first: {problem}")
@@ -231,8 +292,7 @@ def _run_archive(
 
 def _identity(source: "Source") -> list[str | int]:
     """Return what differs when a file has been changed."""
-    state = source.path.stat() if source.path else None
-    return [source.name, state.st_size if state else 0, state.st_mtime_ns if state else 0]
+    return [source.name, *source.state]
 
 
 def _run_stream(
@@ -262,7 +322,14 @@ def _run_stream(
             ) from error
     if not progress.sentences:
         tell("no text in the input, so nothing was labelled")
+    _say(documents.notes)
     return 0
+
+
+def _say(notes: Mapping[str, int]) -> None:
+    """Say on stderr what reading did to the documents."""
+    for note, count in sorted(notes.items()):
+        tell(f"{count:,} document{'s' if count != 1 else ''}: {note}")
 
 
 def labelled(
@@ -291,6 +358,10 @@ def labelled(
         yield from chunk
 
 
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for part in text.split(",") if (name := part.strip())))
+
+
 def _limit(text: str) -> "Limit":
     from serving.archive.limit import Limit
 
@@ -303,13 +374,22 @@ def _limit(text: str) -> "Limit":
 def _format_for(output: Path | None) -> str:
     if output is None:
         return "table" if sys.stdout.isatty() else "jsonl"
-    try:
-        return FORMATS[output.suffix.lower()]
-    except KeyError as error:
+    for suffix in ("".join(output.suffixes[-2:]).lower(), output.suffix.lower()):
+        if suffix in FORMATS:
+            return FORMATS[suffix]
+    raise InputError(
+        f"{output}: its suffix {output.suffix!r} names no format",
+        f"End the name with {', '.join(FORMATS)} (a table), or give --format.",
+    )
+
+
+def _check_partition(column: str, carry: Sequence[str], *, in_parts: bool) -> None:
+    if not in_parts:
+        raise InputError("--partition-by needs a folder of parts", "Write -o DIR/.")
+    if column not in carry and "all" not in carry:
         raise InputError(
-            f"{output}: its suffix {output.suffix!r} names no format",
-            "End the name with .jsonl, .csv or .txt (a table), or give --format.",
-        ) from error
+            f"--partition-by {column}: this field is not carried", f"Add --carry {column}."
+        )
 
 
 def _check_output(output: Path, sources: "Sequence[Source]", *, in_parts: bool) -> None:
@@ -363,4 +443,11 @@ def _writer(
     if form == "jsonl":
         return JsonLinesWriter(stream)
     # Excel needs the mark to read a file; programs that read a pipe do not expect it.
-    return CsvWriter(stream, byte_order_mark=output is not None, raw=options.raw_csv)
+    every = "all" in options.carry
+    return CsvWriter(
+        stream,
+        byte_order_mark=output is not None,
+        columns=(*COLUMNS, "carried") if every else COLUMNS,
+        carry=() if every else options.carry,
+        raw=options.raw_csv,
+    )

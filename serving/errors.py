@@ -76,6 +76,14 @@ def refusal(problems: Sequence[Problem]) -> InputError:
     return InputError(lines[0], remedy, *lines[1:])
 
 
+def missing_extra(what: str, library: str, extra: str) -> InputError:
+    """Return the error for a library that is not installed, naming the extra that has it."""
+    return InputError(
+        f"{what} needs {library}, which is not installed",
+        f"Install it with: pip install 'rasd[{extra}]'",
+    )
+
+
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """Return " Did you mean …?" with the choice nearest to `word`, or nothing if none is near."""
     lowered = {choice.lower(): choice for choice in choices}

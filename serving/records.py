@@ -1,16 +1,24 @@
 """The things that move through `serving`: documents, sentences, predictions, records."""
 
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Annotated, Any, NoReturn
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A text to label, as a reader or a request gave it."""
+    """A text to label, as a reader or a request gave it.
+
+    `metadata` are the fields of its record that are neither id nor text; `carried` are those that
+    its sentences' records get. `damage` names what happened to the text before it was read, and
+    `notes` what reading did to it.
+    """
 
     id: str
     text: str
     metadata: dict[str, Any] = field(default_factory=dict)
+    carried: dict[str, Any] = field(default_factory=dict)
+    damage: str | None = None
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +53,24 @@ class Refusal:
     reason: str
 
 
+class _OnlyFromFiles:
+    """Marks a field that the HTTP interface, whose documents come in requests, does not have."""
+
+    def __get_pydantic_json_schema__(self, *_: Any) -> NoReturn:
+        from pydantic_core import PydanticOmit
+
+        raise PydanticOmit
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One sentence and its label.
 
     `sentence` counts from 0 in its document. `start` and `end` are offsets into the document, in
     Unicode code points. A sentence that could not be labelled has an `error` and no label. A
-    sentence that was too long, of which only the beginning was read, has `truncated`.
+    sentence that was too long, of which only the beginning was read, has `truncated`. `damage`
+    says what happened to the document's text before it was read. `carried` are fields of the
+    document's own record, by name.
     """
 
     # The only definition: JSON keys, CSV columns and the OpenAPI model derive from these fields.
@@ -67,6 +86,8 @@ class Record:
     model: str
     truncated: bool = False
     error: str | None = None
+    damage: Annotated[str | None, _OnlyFromFiles()] = None
+    carried: Annotated[dict[str, Any], _OnlyFromFiles()] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -79,27 +100,38 @@ class Record:
         model: str,
     ) -> "Record":
         """Return the record of sentence `number` of a document, answered by `model`."""
-        place = (document.id, number, sentence.start, sentence.end, sentence.text)
-        if isinstance(answer, Refusal):
-            return cls(*place, None, None, False, {}, model, error=answer.reason)
+        found = answer if isinstance(answer, Prediction) else None
         return cls(
-            *place,
-            answer.label,
-            answer.probability,
-            answer.certain,
-            answer.probabilities,
-            model,
-            truncated=answer.truncated,
+            doc_id=document.id,
+            sentence=number,
+            start=sentence.start,
+            end=sentence.end,
+            text=sentence.text,
+            label=found.label if found else None,
+            probability=found.probability if found else None,
+            certain=found is not None and found.certain,
+            probabilities=found.probabilities if found else {},
+            model=model,
+            truncated=found is not None and found.truncated,
+            error=answer.reason if isinstance(answer, Refusal) else None,
+            damage=document.damage,
+            carried=document.carried,
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the public JSON object; `truncated` and `error` are present only if they apply."""
+        """Return the public JSON object, carried fields last.
+
+        `truncated`, `error` and `damage` are present only if they apply.
+        """
         values = {name: getattr(self, name) for name in COLUMNS}
         if not self.truncated:
             del values["truncated"]
         if self.error is None:
             del values["error"]
-        return values
+        if self.damage is None:
+            del values["damage"]
+        return values | self.carried
 
 
-COLUMNS = tuple(column.name for column in fields(Record))
+# Every field but `carried`, whose names are those of the input.
+COLUMNS = tuple(column.name for column in fields(Record) if column.name != "carried")

@@ -7,9 +7,11 @@ from typing import Protocol
 from serving.errors import InputError
 from training.average import command as average
 from training.cascade import command as cascade
+from training.drift import command as drift
 from training.evaluate import command as evaluate
 from training.export import command as export
 from training.retrain import command as retrain
+from training.suggest import command as suggest
 from training.train import command as train
 from training.trim import command as trim
 from training.validate import command as validate
@@ -34,6 +36,8 @@ _VERBS: dict[str, _Verb] = {
     "cascade": cascade,
     "trim": trim,
     "validate": validate,
+    "suggest": suggest,
+    "drift": drift,
 }
 
 

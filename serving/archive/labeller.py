@@ -3,6 +3,7 @@
 import json
 import queue
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -11,11 +12,14 @@ from typing import BinaryIO, TypeVar
 
 from serving.archive.cache import CachedClassifier
 from serving.archive.outputs import Output
+from serving.archive.partitions import PartitionWriter
 from serving.archive.parts import PartFiles, PartKey, Parts, PartSummary
 from serving.archive.plan import Slice
 from serving.errors import Problem, refusal
-from serving.files.documents import ReadOptions, read_documents
+from serving.files.documents import read_documents
+from serving.files.fields import ReadOptions
 from serving.files.rows import unreadable
+from serving.files.writers import Writer
 from serving.labelling import Scorer, Splitter, Task, label, tasks, whole
 from serving.records import Document
 
@@ -40,6 +44,19 @@ class Job:
     cache: int
     strict: bool
 
+    @property
+    def partitioned(self) -> bool:
+        """Whether parts are split by the values of a carried field."""
+        return self.output.partition_by is not None
+
+    def writer(self, stream: BinaryIO, key: PartKey) -> Writer:
+        """Return the writer of a part's records, to `stream` or to the folders of partitions."""
+        output = self.output
+        if output.partition_by is None:
+            return output.make_writer(stream)
+        name = f"{key}{output.suffix}"
+        return PartitionWriter(self.folder, name, output.partition_by, output.make_writer)
+
 
 class Labeller:
     """A loaded model that labels slices; `on_chunk` gets sentences and bytes as they are done."""
@@ -53,7 +70,7 @@ class Labeller:
         """Take the model of the job. `on_chunk` gets new sentences and the bytes of the slice."""
         self._job = job
         self._classifier = CachedClassifier(classifier, job.cache)
-        self._parts = Parts(job.folder, job.output.suffix)
+        self._parts = Parts(job.folder, job.output.suffix, partitioned=job.partitioned)
         self._on_chunk = on_chunk
 
     def label(self, number: int, sources: Slice) -> Iterator[PartSummary]:
@@ -69,15 +86,15 @@ class Labeller:
         key = PartKey(number, len(before))
         while not documents.ended:
             with self._parts.writing(key) as files:
-                self._write(documents, files)
+                self._write(documents, files, key)
             yield files.summary
             key = PartKey(number, key.number + 1)
 
-    def _write(self, documents: "_Documents", files: PartFiles) -> None:
+    def _write(self, documents: "_Documents", files: PartFiles, key: PartKey) -> None:
         split = whole if self._job.read.unit == "sentence" else self._classifier.split
         seen, repeats = self._classifier.sentences, self._classifier.repeats
         found = _Found(documents, files.rejects)
-        writer = self._job.output.make_writer(files.data)
+        writer = self._job.writer(files.data, key)
         # Reading and splitting go on in a thread while ONNX Runtime computes.
         for chunk in label(ahead(found.tasks(split), CHUNK), self._classifier, CHUNK):
             writer.write(chunk)
@@ -90,6 +107,7 @@ class Labeller:
             self._classifier.repeats - repeats,
             documents.ended,
             found.rejection,
+            dict(found.notes),
         )
 
 
@@ -117,7 +135,7 @@ class _Documents:
             raise StopIteration
         self._next = next(self._items, None)
         self.ended = self._next is None
-        if isinstance(item, Problem) and self._strict:
+        if isinstance(item, Problem) and self._strict and not item.warning:
             raise refusal([item])
         return item
 
@@ -127,7 +145,7 @@ class _Documents:
             try:
                 with source.open() as file:
                     for item in read_documents(source, file, options):
-                        if source.path:  # standard input has no position
+                        if source.place:  # standard input has no position
                             self.position = before + file.tell()
                         yield item
             except OSError as error:
@@ -145,6 +163,7 @@ class _Found:
         self.records = 0
         self.rejected = 0
         self.rejection: tuple[str, str] | None = None
+        self.notes: Counter[str] = Counter()
 
     def tasks(self, split: Splitter) -> Iterator[Task]:
         """Yield sentences up to the end of the document that fills the part."""
@@ -154,6 +173,7 @@ class _Found:
             if isinstance(item, Problem):
                 self._set_aside(item)
                 continue
+            self.notes.update(item.notes)
             for task in tasks([item], split):
                 sentences += 1
                 yield task
@@ -161,6 +181,9 @@ class _Found:
                 return
 
     def _set_aside(self, problem: Problem) -> None:
+        if problem.warning:
+            self.notes[problem.what] += 1
+            return
         self.rejected += 1
         self.rejection = self.rejection or (str(problem), problem.remedy)
         # `where` has the file's name, then the line, which also has a field of its own.

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -21,7 +22,7 @@ class PartSummary:
 
     `records` were read and `rejected` of them set aside; `repeats` of the `sentences` were answered
     from the cache. `last` marks the part that ends its slice. `rejection` is the first problem and
-    its remedy.
+    its remedy. `notes` counts what reading did to documents.
     """
 
     records: int = 0
@@ -30,6 +31,7 @@ class PartSummary:
     repeats: int = 0
     last: bool = False
     rejection: tuple[str, str] | None = None
+    notes: dict[str, int] = field(default_factory=dict)
 
     def __add__(self, other: "PartSummary") -> "PartSummary":
         """Return the sums of two parts, this one the earlier."""
@@ -40,6 +42,7 @@ class PartSummary:
             self.repeats + other.repeats,
             other.last,
             self.rejection or other.rejection,
+            dict(Counter(self.notes) + Counter(other.notes)),
         )
 
 
@@ -58,10 +61,14 @@ class PartKey:
 class Parts:
     """The folder of one run's parts, locked against a second run."""
 
-    def __init__(self, folder: Path, suffix: str) -> None:
-        """Take the folder and the suffix of the parts' files (`.jsonl`, `.csv`, `.parquet`)."""
+    def __init__(self, folder: Path, suffix: str, *, partitioned: bool = False) -> None:
+        """Take the folder and the suffix of the parts' files (`.jsonl`, `.csv`, `.parquet`).
+
+        The records of a `partitioned` run are not here but in a folder for each value.
+        """
         self.folder = folder
         self._suffix = suffix
+        self._partitioned = partitioned
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -142,7 +149,7 @@ class Parts:
 
     def clear(self) -> None:
         """Remove every part and the run's identity; nothing else that is in the folder."""
-        for pattern in ("part-*", ".part-*", _IDENTITY):
+        for pattern in ("part-*", ".part-*", "*=*/part-*", _IDENTITY):
             for path in self.folder.glob(pattern):
                 path.unlink()
 
@@ -162,7 +169,8 @@ class Parts:
                     stream.flush()
                     os.fsync(stream.fileno())
             for path, target in zip(temporary, targets, strict=True):
-                path.replace(target)
+                if not (self._partitioned and target == targets[0]):
+                    path.replace(target)
             _write_json(self._path(key, ".json"), asdict(files.summary))
         except OSError as error:
             raise RasdError(

@@ -36,7 +36,7 @@ def on_ray(
     `address` is that of a running cluster; None starts one on this machine. Raises InputError when
     Ray is not installed or cannot be reached, or for standard input; and what a task raises.
     """
-    if any(source.path is None for sources in slices for source in sources):
+    if any(source.place is None for sources in slices for source in sources):
         raise InputError(
             "--engine ray cannot read standard input",
             "Write it to a file that every node can read.",

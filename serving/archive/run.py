@@ -91,7 +91,7 @@ class Archive:
         of another one. Raises InputError for that and for too many rejected records, Stopped after
         a signal.
         """
-        parts = Parts(self.job.folder, self.job.output.suffix)
+        parts = Parts(self.job.folder, self.job.output.suffix, partitioned=self.job.partitioned)
         with parts.locked():
             if self.restart or not self._readable_again:
                 parts.clear()
@@ -114,13 +114,13 @@ class Archive:
 
     @property
     def _readable_again(self) -> bool:
-        return all(source.path for source in self.sources)
+        return all(source.place for source in self.sources)
 
     def _label(
         self, classifier: Classifier, engine: Engine, parts: Parts, *, progress_visible: bool
     ) -> None:
         read = self.job.read
-        slices = plan(self.sources, lines=read.unit == "sentence", text_field=read.text_field)
+        slices = plan(self.sources, lines=read.unit == "sentence", text_fields=read.text_names)
         again = self._readable_again
         size = sum(source.size for sources in slices for source in sources) if again else None
         total, stop = parts.total(), StopSignal(None if again else self.job.folder)

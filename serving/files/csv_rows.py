@@ -3,7 +3,7 @@
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
@@ -11,12 +11,13 @@ from itertools import chain
 from serving.errors import Problem
 from serving.files.csv_cells import original, written_by_rasd
 from serving.files.encoding import decoded_lines
-from serving.files.row import Row, listed
+from serving.files.lines import size_of
+from serving.files.row import MAX_RECORD, Row, Wanted
 from serving.files.sources import Span
 
 # Far above any text in one cell; without a limit, a lone quote sign would read the rest of a huge
 # file into memory before it is found out.
-csv.field_size_limit(2**27)
+csv.field_size_limit(MAX_RECORD)
 
 # Spreadsheets write semicolons where the decimal sign is a comma, as in much of the Arab world.
 SEPARATORS = (",", ";", "\t")
@@ -29,20 +30,21 @@ _Cells = tuple[int, list[str] | Problem]
 def csv_rows(
     raw_lines: Iterable[bytes],
     name: str,
-    columns: Mapping[str, str],
+    columns: Sequence[Wanted],
     separator: str | None = None,
     span: Span | None = None,
 ) -> Iterator[Row | Problem]:
     """Yield the rows under the header; rows without any cell are passed over.
 
-    `columns` are those that the header must have, each with the remedy where it is missing.
+    `columns` are those that the header must have.
     Without `separator` the header shows it, or Excel's line `sep=;` before the header. With `span`
     the lines are those of its bytes, and the span has the header. Cells of a table that rasd wrote
     are read as the texts that they were made from.
     """
     header: list[str] = []
     ours = False
-    for line, cells in _rows_of_cells(_TableLines(raw_lines, name, span), columns, separator):
+    names = [name for column in columns for name in column.names]
+    for line, cells in _rows_of_cells(_TableLines(raw_lines, name, span), names, separator):
         where = f"{name}: line {line}"
         if isinstance(cells, Problem):
             yield cells
@@ -111,7 +113,7 @@ def row_ends(
     def counted() -> Iterator[bytes]:
         nonlocal offset
         for raw in raw_lines:
-            offset += len(raw)
+            offset += size_of(raw)
             # Offsets count bytes. What is no UTF-8 is for `csv_rows` to report.
             yield raw.replace(b"\0", b"").decode("utf-8", "replace").encode()
 
@@ -170,11 +172,10 @@ def header_cells(line: str, separator: str) -> list[str]:
     return []
 
 
-def _header_problem(where: str, header: list[str], columns: Mapping[str, str]) -> Problem | None:
-    for column, remedy in columns.items():
-        if column not in header:
-            what = f"no field {column!r}; the fields are {listed(filter(None, header))}"
-            return Problem(where, what, remedy, whole_file=True)
+def _header_problem(where: str, header: list[str], columns: Sequence[Wanted]) -> Problem | None:
+    for column in columns:
+        if problem := column.missing(where, header):
+            return problem
     twice = next((column for column in header if column and header.count(column) > 1), None)
     if twice:
         remedy = "Rename or remove one of them."

@@ -1,46 +1,41 @@
 """Files, folders and standard input to documents, one at a time."""
 
 import dataclasses
-import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 from serving.errors import InputError, Problem, refusal
-from serving.files.compression import DAMAGE, decompressed
-from serving.files.encoding import LONGEST, decode, decoded_lines, too_long
+from serving.files.compression import BadFile, decompressed
+from serving.files.containers import members
+from serving.files.encoding import decode, decoded_lines
+from serving.files.fields import (
+    DEFAULT_ID_FIELD,
+    DOCUMENT_TEXT,
+    ReadOptions,
+    Unit,
+    document_of,
+    finished,
+)
+from serving.files.lines import lines
 from serving.files.recognise import recognise_kind
-from serving.files.row import Row, listed, named
+from serving.files.row import MAX_RECORD, RAW_OF_LONG, too_long
 from serving.files.rows import damage, read_rows, unreadable
 from serving.files.sources import Source
 from serving.records import Document
 
-Unit = Literal["document", "sentence"]
-
-DEFAULT_ID_FIELD = "id"
-DEFAULT_TEXT_FIELD = "text"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ReadOptions:
-    """How a file becomes documents.
-
-    With the unit `sentence` every record, or every line of a text file, is a document of its own.
-    `text_option` is what sets another text field, for error messages.
-    """
-
-    unit: Unit = "document"
-    text_field: str = DEFAULT_TEXT_FIELD
-    id_field: str = DEFAULT_ID_FIELD
-    text_option: str = "--text-field"
-
 
 class DocumentStream:
-    """The documents of several sources in their order, read as they are asked for."""
+    """The documents of several sources in their order, read as they are asked for.
+
+    `notes` counts what reading did to the documents so far.
+    """
 
     def __init__(self, sources: Sequence[Source], options: ReadOptions) -> None:
         """Take what `find_sources` returned; raise InputError for options without effect."""
         self.sources = sources
         self.options = options
+        self.notes: Counter[str] = Counter()
         self._finished = 0
         self._file: BinaryIO | None = None
         if all(source.kind == "text" for source in sources):
@@ -49,7 +44,7 @@ class DocumentStream:
     @property
     def size(self) -> int | None:
         """How many bytes there are to read, as they are on disk; None with standard input."""
-        if any(source.path is None for source in self.sources):
+        if any(source.place is None for source in self.sources):
             return None
         return sum(source.size for source in self.sources)
 
@@ -63,12 +58,16 @@ class DocumentStream:
         for source in self.sources:
             try:
                 with source.open() as file:
-                    self._file = file if source.path else None
+                    self._file = file if source.place else None
                     for document in read_documents(source, file, self.options):
-                        if isinstance(document, Problem):
+                        if isinstance(document, Document):
+                            self.notes.update(document.notes)
+                            yield document
+                        elif document.warning:
+                            self.notes[document.what] += 1
+                        else:
                             raise refusal([document])
-                        yield document
-                    self._finished += file.tell() if source.path else 0
+                    self._finished += file.tell() if source.place else 0
                     self._file = None
             except OSError as error:
                 raise refusal([unreadable(source, error)]) from error
@@ -79,23 +78,32 @@ def read_documents(
 ) -> Iterator[Document | Problem]:
     """Yield the documents of `file`, the bytes of `source` as they are on disk. Raises OSError."""
     if source.kind is None:
-        kind, file = recognise_kind(file, (options.text_field, options.id_field))
+        kind, file = recognise_kind(file, (*options.text_names, options.id_field))
         if kind == "text":
             _check_options(str(source), options)
         source = dataclasses.replace(source, kind=kind)
-    if source.kind == "text":
-        yield from _texts(source, file, options.unit)
+    if source.kind in ("zip", "tar"):
+        for member in members(source, file):
+            if isinstance(member, Problem):
+                yield member
+            else:
+                yield from read_documents(*member, options)
+    elif source.kind == "text":
+        for text in _texts(source, file, options.unit):
+            yield text if isinstance(text, Problem) else finished(text, options)
     else:
-        columns = {options.text_field: f"Name the right one with {options.text_option}."}
-        for row in read_rows(source, file, columns):
-            yield row if isinstance(row, Problem) else _document(source, row, options)
+        for row in read_rows(source, file, [options.wanted]):
+            yield row if isinstance(row, Problem) else document_of(source.name, row, options)
 
 
 def _check_options(name: str, options: ReadOptions) -> None:
     """Raise InputError if a field was named for plain text."""
+    carried = [field for field in options.carry if field != DOCUMENT_TEXT]
     for field, default, option in (
-        (options.text_field, DEFAULT_TEXT_FIELD, options.text_option),
+        (options.text_field or "text", "text", options.text_option),
         (options.id_field, DEFAULT_ID_FIELD, "--id-field"),
+        (options.title_field, None, "--title-field"),
+        (carried[0] if carried else None, None, "--carry"),
     ):
         if field != default:
             raise InputError(
@@ -108,54 +116,19 @@ def _texts(source: Source, file: BinaryIO, unit: Unit) -> Iterator[Document | Pr
     """Yield a text file as one document, or every line of it that is not blank."""
     name = str(source)
     try:
-        with decompressed(file, source.compression) as data:
-            if unit == "document":
-                raw = data.read(LONGEST + 1)
-                text = too_long(name) if len(raw) > LONGEST else decode(raw, name)
-                yield text if isinstance(text, Problem) else Document(source.name, text)
+        data = decompressed(file, source.compression)
+        if unit == "document":
+            raw = data.read(MAX_RECORD + 1)
+            if len(raw) > MAX_RECORD:
+                yield too_long(name, None, len(raw), raw[:RAW_OF_LONG].decode(errors="replace"))
                 return
-            for number, line in decoded_lines(data, name, source.span):
-                if isinstance(line, Problem):
-                    yield line
-                elif line.strip():
-                    yield Document(f"{source.name}:{number}", line.rstrip("\r\n"))
-    except DAMAGE:
-        yield damage(source)
-
-
-def _document(source: Source, row: Row, options: ReadOptions) -> Document | Problem:
-    """Make the document of one record; the fields that are neither id nor text are its metadata."""
-    fields = row.fields
-    if options.text_field not in fields:
-        return _missing(row, options.text_field, options.text_option)
-    text = fields[options.text_field]
-    if not isinstance(text, str):
-        return row.problem(
-            f"the field {options.text_field!r} is {named(text)}, "
-            f"not a string; the fields are {listed(fields)}",
-            f"Give every record a text, or name another field with {options.text_option}.",
-        )
-    identifier = fields.get(options.id_field)
-    if isinstance(identifier, list | dict):
-        return row.problem(
-            f"the field {options.id_field!r} is {named(identifier)}, not a string",
-            "Name a field of strings or numbers with --id-field.",
-        )
-    if identifier is None or identifier == "":
-        # Only a field that was asked for by name must be there.
-        if options.id_field != DEFAULT_ID_FIELD and options.id_field not in fields:
-            return _missing(row, options.id_field, "--id-field")
-        identifier = f"{source.name}:{row.number}"
-    used = (options.text_field, options.id_field)
-    return Document(
-        identifier if isinstance(identifier, str) else json.dumps(identifier),
-        text,
-        {name: value for name, value in fields.items() if name not in used},
-    )
-
-
-def _missing(row: Row, field: str, option: str) -> Problem:
-    return row.problem(
-        f"no field {field!r}; the fields are {listed(row.fields)}",
-        f"Name the right one with {option}.",
-    )
+            text = decode(raw, name)
+            yield text if isinstance(text, Problem) else Document(source.name, text)
+            return
+        for number, line in decoded_lines(lines(data), name, source.span):
+            if isinstance(line, Problem):
+                yield line
+            elif line.strip():
+                yield Document(f"{source.name}:{number}", line.rstrip("\r\n"))
+    except BadFile as error:
+        yield damage(source, error)

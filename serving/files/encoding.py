@@ -6,12 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from serving.errors import Problem
+from serving.files.lines import LongLine
+from serving.files.row import too_long
 from serving.files.sources import Span
-
-# Bytes of one record or text, far above any article: what is longer, as in a few kilobytes of gzip
-# that hold gigabytes, would fill the memory.
-LONGEST = 2**27
-TOO_LONG = f"longer than {LONGEST // 2**20} MiB"
 
 
 def decode(raw: bytes, name: str, line: int = 1, *, column: int = 0) -> str | Problem:
@@ -52,10 +49,11 @@ def decoded_lines(
     ASCII, or they are in a later span of the file: then only their own line is damaged.
     """
     proven = bool(span and span.start)
-    for number, raw in enumerate(_bounded(raw_lines), span.line if span else 1):
-        if len(raw) > LONGEST:
-            yield number, too_long(f"{name}: line {number}", number)
-            return
+    for number, raw in enumerate(raw_lines, span.line if span else 1):
+        if isinstance(raw, LongLine):
+            text = raw.decode("utf-8", "replace")
+            yield number, too_long(f"{name}: line {number}", number, raw.size, text)
+            continue
         line = decode(raw, name, number)
         if isinstance(line, Problem):
             if proven:
@@ -66,22 +64,6 @@ def decoded_lines(
         else:
             proven = proven or not line.isascii()
             yield number, line
-
-
-def _bounded(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield lines; of one that is too long, only the beginning, and nothing after it."""
-    read = getattr(lines, "readline", None)
-    if read is None:
-        yield from lines
-        return
-    while line := read(LONGEST + 1):
-        yield line
-
-
-def too_long(where: str, line: int | None = None) -> Problem:
-    """Return the problem of a record over LONGEST."""
-    remedy = "Divide it; a compressed file that was not made for rasd may hold anything."
-    return Problem(where, TOO_LONG, remedy, line=line, whole_file=True)
 
 
 def decoded_blocks(blocks: Iterable[bytes], name: str) -> Iterator[str | Problem]:

@@ -3,23 +3,20 @@
 import json
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any, BinaryIO
+from dataclasses import dataclass
+from typing import Any
 
 from serving.errors import Problem
-from serving.files.encoding import LONGEST, TOO_LONG, decoded_blocks, decoded_lines
-from serving.files.row import Row, named
+from serving.files.encoding import decoded_blocks, decoded_lines
+from serving.files.lines import BLOCK
+from serving.files.row import MAX_RECORD, RAW_OF_LONG, Row, named, too_long
 from serving.files.sources import Span
+from serving.files.telegram import is_export, message_row
 
-_BLOCK = 2**16  # bytes
 _BLANK = re.compile(r"[ \t\r\n]*")
+_STRUCTURE = re.compile(r'\\.|["\[\]{}]', re.DOTALL)
 _ONE_OBJECT = 'Give one JSON object per line: {"text": "…"}.'
 _ONE_ARRAY = 'Give a JSON array of objects: [{"text": "…"}, …].'
-
-
-def blocks(file: BinaryIO) -> Iterator[bytes]:
-    """Yield the lines of `file`, long ones in pieces, so that one line need not fit in memory."""
-    while block := file.readline(_BLOCK):
-        yield block
 
 
 def json_line_rows(
@@ -48,68 +45,138 @@ def json_line_rows(
 
 
 def json_rows(pieces: Iterable[bytes], name: str) -> Iterator[Row | Problem]:
-    """Yield the objects of a JSON array, or objects that follow each other."""
-    text = _JsonText(decoded_blocks(pieces, name))
-    number = 0
+    """Yield the objects of a JSON array, objects that follow each other, or an export's messages.
+
+    A value over MAX_RECORD is a problem of its own, and is never held.
+    """
+    text = JsonText(decoded_blocks(pieces, name))
     try:
-        array = text.skip("[")
-        while text.more_values(array=array, first=not number):
-            line, value, number = text.line, text.value(), number + 1
-            where = f"{name}: line {line}"
-            if array:
-                where += f": item {number}"
-            if isinstance(value, dict):
-                yield Row(where, line, number if array else line, value)
-            else:
-                raw = json.dumps(value, ensure_ascii=False)
-                yield Problem(
-                    where, f"{named(value)}, not an object", _ONE_ARRAY, line=line, raw=raw
-                )
+        if is_export(text.head()):
+            yield from _messages(text, name, {})
+        else:
+            yield from _objects(text, name)
     except (ValueError, RecursionError) as error:
         line = text.line
         if isinstance(error, json.JSONDecodeError):
             line += text.text.count("\n", text.at, error.pos)
         what = f"not JSON: {getattr(error, 'msg', None) or _reason(error)}"
-        raw = text.text[text.at :][:1000]
+        raw = text.text[text.at :][:RAW_OF_LONG]
         yield text.problem or Problem(
             f"{name}: line {line}", what, _ONE_ARRAY, line=line, raw=raw, whole_file=True
         )
 
 
-class _JsonText:
+def _objects(text: "JsonText", name: str) -> Iterator[Row | Problem]:
+    number = 0
+    array = text.skip("[")
+    while text.more("]" if array else "", first=not number):
+        line, value, number = text.line, text.value(), number + 1
+        where = f"{name}: line {line}"
+        if array:
+            where += f": item {number}"
+        if isinstance(value, dict):
+            yield Row(where, line, number if array else line, value)
+        elif isinstance(value, Long):
+            yield too_long(where, line, value.size, value.beginning)
+        else:
+            raw = json.dumps(value, ensure_ascii=False)
+            what = f"{named(value)}, not an object"
+            yield Problem(where, what, _ONE_ARRAY, line=line, raw=raw)
+
+
+def _messages(text: "JsonText", name: str, chat: dict[str, Any]) -> Iterator[Row | Problem]:
+    """Yield the messages of the chat, or of the account with its chats, that begins here."""
+    text.skip("{")
+    first = True
+    while text.more("}", first=first):
+        first = False
+        key = text.value()
+        if not text.skip(":"):
+            raise json.JSONDecodeError("Expecting ':'", text.text, text.at)
+        text.peek()
+        if key in ("chats", "left_chats") and text.peek() == "{":
+            yield from _messages(text, name, {})
+        elif key in ("list", "messages") and text.skip("["):
+            start = True
+            while text.more("]", first=start):
+                start = False
+                if key == "list" and text.peek() == "{":
+                    yield from _messages(text, name, {})
+                    continue
+                line, value = text.line, text.value()
+                if isinstance(value, Long):
+                    yield too_long(f"{name}: line {line}", line, value.size, value.beginning)
+                elif isinstance(value, dict) and (row := message_row(value, chat, name, line)):
+                    yield row
+        else:
+            value = text.value()
+            if isinstance(value, str | int):
+                chat[key] = value
+
+
+@dataclass(frozen=True, slots=True)
+class Long:
+    """A value over MAX_RECORD characters, of which only the beginning is kept."""
+
+    size: int
+    beginning: str
+
+
+class JsonText:
     """JSON that is read piece by piece: `text` from `at` on is not parsed yet."""
 
     def __init__(self, pieces: Iterator[str | Problem]) -> None:
         self.text = ""
         self.at = 0
         self.line = 1
+        self.depth = 0
         self.problem: Problem | None = None
         self._pieces = pieces
         self._decoder = json.JSONDecoder()
 
     def skip(self, sign: str) -> bool:
         """Pass over blanks and then `sign`, if it is next."""
-        if self._next() != sign:
+        if self.peek() != sign:
             return False
         self.at += 1
         return True
 
-    def more_values(self, *, array: bool, first: bool) -> bool:
-        """Tell whether another value follows; raise JSONDecodeError where the array is broken."""
-        if not array:
-            return bool(self._next())
-        if self.skip("]"):
-            if self._next():
-                raise json.JSONDecodeError("Text after the array", self.text, self.at)
+    def head(self) -> str:
+        """Return what has been read and not parsed, at least the first block."""
+        self.peek()
+        return self.text[self.at :]
+
+    def peek(self) -> str:
+        """Pass over blanks; return the character that follows, or nothing at the end."""
+        while True:
+            blank = _BLANK.match(self.text, self.at)
+            self._move(blank.end() if blank else self.at)
+            if self.at < len(self.text) or not self._read_on():
+                return self.text[self.at : self.at + 1]
+
+    def more(self, closing: str, *, first: bool) -> bool:
+        """Tell whether another value follows; raise JSONDecodeError where what holds it is broken.
+
+        `closing` ends an array or object; without it values follow each other.
+        """
+        if not closing:
+            return bool(self.peek())
+        self.depth += first
+        if self.skip(closing):
+            self.depth -= 1
+            if not self.depth and self.peek():
+                raise json.JSONDecodeError("Text after the end", self.text, self.at)
             return False
         if not first and not self.skip(","):
-            raise json.JSONDecodeError("Expecting ',' or ']'", self.text, self.at)
-        self._next()
+            raise json.JSONDecodeError(f"Expecting ',' or '{closing}'", self.text, self.at)
+        self.peek()
         return True
 
     def value(self) -> Any:
-        """Return the value that begins here."""
+        """Return the value that begins here, or a Long one passed over."""
         while True:
+            if len(self.text) - self.at > MAX_RECORD:
+                return self._pass_over()
             try:
                 value, end = self._decoder.raw_decode(self.text, self.at)
                 # A number at the end of what was read may have more digits to come.
@@ -121,13 +188,25 @@ class _JsonText:
                 if not at_end or not self._read_on():
                     raise
 
-    def _next(self) -> str:
-        """Pass over blanks; return the character that follows, or nothing at the end."""
+    def _pass_over(self) -> Long:
+        """Pass over a value that begins here, piece by piece; only brackets and strings matter."""
+        beginning, size, depth, in_string = self.text[self.at :][:RAW_OF_LONG], 0, 0, False
         while True:
-            blank = _BLANK.match(self.text, self.at)
-            self._move(blank.end() if blank else self.at)
-            if self.at < len(self.text) or not self._read_on():
-                return self.text[self.at : self.at + 1]
+            start = self.at
+            for sign in _STRUCTURE.finditer(self.text, self.at):
+                if sign[0] == '"':
+                    in_string = not in_string
+                elif not in_string and len(sign[0]) == 1:
+                    depth += 1 if sign[0] in "[{" else -1
+                if not in_string and not depth:
+                    self._move(sign.end())
+                    return Long(size + sign.end() - start, beginning)
+            # An escape is never cut in two.
+            end = len(self.text) - (len(self.text) - len(self.text.rstrip("\\"))) % 2
+            size += end - start
+            self._move(end)
+            if not self._read_on():
+                raise json.JSONDecodeError("Unterminated value", self.text, self.at)
 
     def _move(self, at: int) -> None:
         self.line += self.text.count("\n", self.at, at)
@@ -136,9 +215,7 @@ class _JsonText:
     def _read_on(self) -> bool:
         """Read as much again as is not parsed yet: a long value is not parsed over and over."""
         rest = self.text[self.at :]
-        if len(rest) > LONGEST:
-            raise ValueError(TOO_LONG)
-        found, wanted = [rest], max(len(rest), _BLOCK)
+        found, wanted = [rest], max(len(rest), BLOCK)
         for piece in self._pieces:
             if isinstance(piece, Problem):
                 self.problem = piece

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from serving.errors import Problem
 from serving.files.csv_rows import EXCEL_SEPARATOR, header_cells, separator_of
 from serving.files.encoding import decoded_blocks
-from serving.files.json_rows import blocks
+from serving.files.lines import blocks
 from serving.files.sources import Kind
 
 if TYPE_CHECKING:

@@ -7,6 +7,26 @@ from typing import Any
 
 from serving.errors import Problem
 
+# The longest record, in bytes as it is read or in characters of its text: far above any article,
+# and little enough to hold. A longer one is set aside.
+MAX_RECORD = 16 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A field that every record needs, under one of these names, and the remedy without it."""
+
+    names: tuple[str, ...]
+    remedy: str
+
+    def missing(self, where: str, header: Iterable[str]) -> Problem | None:
+        """Return the problem of a table that has none of the names; a path may begin with one."""
+        columns = list(header)
+        if any(name in columns or name.partition(".")[0] in columns for name in self.names):
+            return None
+        what = f"no field {self.names[0]!r}; the fields are {listed(filter(None, columns))}"
+        return Problem(where, what, self.remedy, whole_file=True)
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -18,13 +38,37 @@ class Row:
 
     where: str
     line: int
-    number: int
+    number: int | str
     fields: dict[str, Any]
 
     def problem(self, what: str, remedy: str, *, warning: bool = False) -> Problem:
         """Return a problem of this record."""
         raw = json.dumps(self.fields, ensure_ascii=False, default=str)
         return Problem(self.where, what, remedy, warning, self.line, raw)
+
+    def too_long(self, size: int) -> Problem:
+        """Return the problem of a record over MAX_RECORD; its raw text is only the beginning."""
+        raw = json.dumps(self.fields, ensure_ascii=False, default=str)[:RAW_OF_LONG]
+        return too_long(self.where, self.line, size, raw)
+
+
+RAW_OF_LONG = 1000  # characters
+
+
+def too_long(where: str, line: int | None, size: int, raw: str) -> Problem:
+    """Return the problem of a record of `size`, of which only the beginning is kept."""
+    what = f"a record of over {MAX_RECORD // 2**20} MB ({size:,} bytes or characters)"
+    remedy = "Cut it into articles, or leave it out."
+    return Problem(where, what, remedy, line=line, raw=raw)
+
+
+def lookup(fields: dict[str, Any], path: str) -> tuple[Any] | tuple[()]:
+    """Return the value of a field, or of a dotted path into nested objects, or nothing."""
+    if path in fields:
+        return (fields[path],)
+    first, _, rest = path.partition(".")
+    inner = fields.get(first)
+    return lookup(inner, rest) if rest and isinstance(inner, dict) else ()
 
 
 def listed(names: Iterable[str]) -> str:

@@ -6,10 +6,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, Literal, get_args
 
 from serving.errors import InputError
+from serving.files import urls
 from serving.files.compression import PROGRAMS
 from serving.regular_file import open_regular
 from serving.terminal import tell
@@ -17,7 +18,20 @@ from serving.terminal import tell
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-Kind = Literal["text", "jsonl", "json", "csv", "tsv"]
+Kind = Literal[
+    "text",
+    "jsonl",
+    "json",
+    "csv",
+    "tsv",
+    "parquet",
+    "arrow",
+    "xlsx",
+    "html",
+    "warc",
+    "zip",
+    "tar",
+]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 SUFFIXES: dict[str, Kind] = {
@@ -27,10 +41,21 @@ SUFFIXES: dict[str, Kind] = {
     ".json": "json",
     ".csv": "csv",
     ".tsv": "tsv",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".xlsx": "xlsx",
+    ".html": "html",
+    ".htm": "html",
+    ".warc": "warc",
+    ".zip": "zip",
+    ".tar": "tar",
 }
+# Names of their own for a compressed tar.
+_TARS = {".tgz": ".gz", ".txz": ".xz", ".tbz2": ".bz2", ".tzst": ".zst"}
 SUPPORTED = (
     f"Supported: {', '.join(SUFFIXES)}, each also as {' or '.join(PROGRAMS)}; folders of them; "
-    "- for stdin."
+    "- for stdin; URLs."
 )
 
 
@@ -48,29 +73,56 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """One input file, or a span of it.
+class RowGroups:
+    """The row groups `first` to `end` of a Parquet file, of `size` bytes."""
 
-    `path` is None for standard input; `kind` is None where its first lines must show it. `name` is
-    the id of a text file's document and the beginning of the ids that records lack. `compression`
-    is one of PROGRAMS, or None.
+    first: int
+    end: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One input file, or a piece of it.
+
+    `place` is its path or URL, None for standard input. `name` is the id of a text file's document
+    and the beginning of the ids that records lack. `kind` is None where the first lines must show
+    it. `compression` is one of PROGRAMS, or None. A `member` is inside of the zip or tar file
+    `place`. A `span` or `groups` are a piece of the file.
     """
 
-    path: Path | None
+    place: Path | str | None
     name: str
     kind: Kind | None
     compression: str | None = None
     span: Span | None = None
+    groups: RowGroups | None = None
+    member: str | None = None
+
+    @property
+    def path(self) -> Path | None:
+        """Its path on this machine, if it has one."""
+        return self.place if isinstance(self.place, Path) else None
 
     @property
     def size(self) -> int:
         """The bytes to read as they are on disk; 0 for standard input and for what is not there."""
         if self.span:
             return self.span.end - self.span.start
+        if self.groups:
+            return self.groups.size
+        return self.state[0]
+
+    @property
+    def state(self) -> tuple[int, int | str]:
+        """Its size in bytes, and what differs once it was changed; zeros for what is not there."""
+        if isinstance(self.place, str):
+            return urls.state(self.place)
         try:
-            return self.path.stat().st_size if self.path else 0
+            found = self.place.stat() if self.place else None
         except OSError:
-            return 0
+            found = None
+        return (found.st_size, found.st_mtime_ns) if found else (0, 0)
 
     @property
     def separator(self) -> str | None:
@@ -79,16 +131,20 @@ class Source:
 
     def __str__(self) -> str:
         """Return the name that error messages use."""
-        return "standard input" if self.path is None else str(self.path)
+        place = "standard input" if self.place is None else str(self.place)
+        return place if self.member is None else f"{place}/{self.member}"
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
         """Give the bytes as they are on disk. Raises OSError."""
-        if self.path is None:
+        if self.place is None:
             yield sys.stdin.buffer
-        else:
-            with open_regular(self.path) as file:
-                yield io.BufferedReader(_SpanReader(file, self.span)) if self.span else file
+            return
+        opened = (
+            urls.opened(self.place) if isinstance(self.place, str) else open_regular(self.place)
+        )
+        with opened as file:
+            yield io.BufferedReader(_SpanReader(file, self.span)) if self.span else file
 
 
 class _SpanReader(io.RawIOBase):
@@ -124,6 +180,8 @@ def find_sources(inputs: Sequence[str], kind: Kind | None = None) -> list[Source
         path = Path(name)
         if name == "-":
             sources.append(Source(None, "stdin", kind))
+        elif urls.is_url(name):
+            sources += _at_url(name, kind)
         elif not name or not path.exists():
             raise InputError(f"{name or repr(name)}: no such file or folder", SUPPORTED)
         elif path.is_dir():
@@ -133,31 +191,55 @@ def find_sources(inputs: Sequence[str], kind: Kind | None = None) -> list[Source
             if source.kind is None:
                 problem = f"{name}: cannot read this kind of file ({suffix_of(path)})"
                 raise InputError(problem, f"{SUPPORTED} --input-format names the format.")
+            if not os.access(path, os.R_OK):
+                raise InputError(f"{source}: may not be read", "Check the file's permissions.")
+            if not path.is_file():
+                raise InputError(
+                    f"{source}: not a regular file",
+                    "Name a file, or send the text to standard input: rasd classify - < FILE",
+                )
             sources.append(source)
-    for source in sources:
-        if source.path is not None and not os.access(source.path, os.R_OK):
-            raise InputError(f"{source}: may not be read", "Check the file's permissions.")
-        if source.path is not None and not source.path.is_file():
-            raise InputError(
-                f"{source}: not a regular file",
-                "Name a file, or send the text to standard input: rasd classify - < FILE",
-            )
     return sources
 
 
 def recognise(path: Path, name: str, kind: Kind | None = None) -> Source:
     """Return a file as a source; without `kind` its suffix decides, and may be unknown (None)."""
+    found, compression = form_of(path.name)
+    return Source(path, name, kind or found, compression)
+
+
+def form_of(name: str) -> tuple[Kind | None, str | None]:
+    """Return the kind that a name's suffixes show, and its compression."""
+    path = PurePosixPath(name)
     last = path.suffix.lower()
+    if last in _TARS:
+        return "tar", _TARS[last]
     compression = last if last in PROGRAMS else None
     inner = path.with_suffix("") if compression else path
-    return Source(path, name, kind or SUFFIXES.get(inner.suffix.lower()), compression)
+    return SUFFIXES.get(inner.suffix.lower()), compression
 
 
-def suffix_of(path: Path) -> str:
+def suffix_of(path: PurePath) -> str:
     """Return a file's suffix for an error message: `.docx`, `.docx.gz` or `no suffix`."""
     compressed = path.suffix.lower() in PROGRAMS
     inner = path.with_suffix("").suffix if compressed else ""
     return inner + path.suffix or "no suffix"
+
+
+def _at_url(url: str, kind: Kind | None) -> list[Source]:
+    """Return the file, or the supported files of the folder, at a URL, sorted."""
+    found = urls.files(url)
+    sources = []
+    for place, name in found:
+        its_kind, compression = form_of(place)
+        if kind or its_kind:
+            sources.append(Source(place, name, kind or its_kind, compression))
+    if not sources:
+        what = "no supported file" if found else "no such file or folder"
+        raise InputError(f"{url}: {what}", SUPPORTED)
+    if others := len(found) - len(sources):
+        tell(f"{url}: skipped files of other kinds: {others:,}")
+    return sources
 
 
 def _search(folder: Path, kind: Kind | None) -> list[Source]:

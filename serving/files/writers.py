@@ -74,18 +74,26 @@ class CsvWriter:
         *,
         byte_order_mark: bool,
         columns: Sequence[str] = COLUMNS,
+        carry: Sequence[str] = (),
         raw: bool = False,
     ) -> None:
-        """Take the stream to write to; `columns` are attributes of the rows."""
+        """Take the stream to write to.
+
+        `columns` are attributes of the rows, `carry` names of their carried fields.
+        """
         self._stream = stream
         self._columns = columns
+        self._carry = carry
         self._raw = raw
-        self._header = (codecs.BOM_UTF8 if byte_order_mark else b"") + _csv_line(columns)
+        self._header = (codecs.BOM_UTF8 if byte_order_mark else b"") + _csv_line([*columns, *carry])
 
     def write(self, records: Iterable[Row]) -> None:
         """Write one row per record, the first time after the header."""
         for record in records:
             cells = [self._cell(getattr(record, column)) for column in self._columns]
+            if self._carry:
+                carried = record.carried  # type: ignore[attr-defined] # only records have them
+                cells += [self._cell(carried.get(name)) for name in self._carry]
             self._stream.write(self._header + _csv_line(cells))
             self._header = b""
 
@@ -95,7 +103,7 @@ class CsvWriter:
         self._header = b""
 
     def _cell(self, value: object) -> object:
-        if isinstance(value, bool | dict):
+        if isinstance(value, bool | dict | list):
             return json.dumps(value, ensure_ascii=False)
         return neutral(value) if isinstance(value, str) and not self._raw else value
 

@@ -32,7 +32,7 @@ def locked(
         except BlockingIOError as error:
             holder = os.read(handle, 100).decode("ascii", "replace").strip() or "unknown"
             raise BusyError(
-                f"{folder}: {busy} (process {holder})\nNothing was changed. {remedy}"
+                f"{folder}: {busy} (process {holder})", f"Nothing was changed. {remedy}"
             ) from error
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)

@@ -61,12 +61,12 @@ function stacked(counts) {
     ...shown.map(({ name, colour }) => element("span", { colour, "width%": (100 * counts[name]) / all, title: `${words(name)}: ${number(counts[name])} (${percent(counts[name] / all)})` })));
 }
 
-function scroll(table) {
-  return element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table" }, table);
+function scroll(name, table) {
+  return element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": name }, table);
 }
 
 function table(className, heads, rows) {
-  const head = heads.map((text) => element("th", { scope: "col" }, text));
+  const head = heads.map((text) => (text ? element("th", { scope: "col" }, text) : element("td")));
   return element("table", { class: className }, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows));
 }
 
@@ -94,7 +94,7 @@ function showLabels() {
     element("td", { class: "n" }, number(count)),
     element("td", { class: "n" }, percent(count / all)),
     element("td", { class: "n" }, percent(uncertain / count))));
-  into("labels", scroll(table("labels", ["label", "", "sentences", "share", "not certain"], rows)),
+  into("labels", scroll("Labels", table("labels", ["label", "", "sentences", "share", "not certain"], rows)),
     paragraph("The pale end of a bar is the part that is not certain."));
 }
 
@@ -165,7 +165,7 @@ function showTime() {
     element("th", { scope: "row" }, period(start)), ...names.map((name) => element("td", { class: "n" }, number(counts[name] ?? 0)))));
   into("time", legend(hidden, redraw), place,
     paragraph(`Sentences per ${unit}${unit === "week" ? ", from Monday" : ""}. The buttons show and hide labels.${undated ? ` ${plural(undated, "sentence")} without a date that can be read ${undated === 1 ? "is" : "are"} not counted here.` : ""}`),
-    element("details", {}, element("summary", {}, "The numbers"), scroll(table("", [unit, ...names.map(words)], lines))));
+    element("details", {}, element("summary", {}, "The numbers"), scroll("Numbers over time", table("", [unit, ...names.map(words)], lines))));
   redraw();
   new ResizeObserver(redraw).observe(place);
 }
@@ -181,7 +181,7 @@ function showOutlets() {
     element("td", { class: "n" }, number(total(counts))),
     ...data.labels.map((label) => element("td", { class: "n" }, number(counts[label.name] ?? 0)))));
   const key = element("div", { class: "legend" }, ...data.labels.map(({ name, colour }) => element("span", { colour }, element("span", { class: "dot" }), words(name))));
-  into("outlets", key, scroll(table("outlets", ["outlet", "share of labels", "sentences", ...data.labels.map(({ name }) => words(name))], rows)));
+  into("outlets", key, scroll("Outlets", table("outlets", ["outlet", "share of labels", "sentences", ...data.labels.map(({ name }) => words(name))], rows)));
 }
 
 function showDenied() {
@@ -207,7 +207,9 @@ function showLists() {
 
 // Letters that are often written for each other count as one, and vowel signs not at all.
 function folded(text) {
-  return text.toLowerCase().replace(/[\u064b-\u0652\u0670\u0640]/g, "").replace(/[أإآٱ]/g, "ا").replace(/ى/g, "ي").replace(/ة/g, "ه");
+  return text.toLowerCase()
+    .replace(/[\u064b-\u0652\u0670\u0640]/g, "").replace(/[أإآٱ]/g, "ا").replace(/ى/g, "ي").replace(/ة/g, "ه")
+    .replace(/[٠-٩]/g, (digit) => digit.charCodeAt(0) - 0x660);
 }
 
 function showTable() {

@@ -11,6 +11,7 @@ from pydantic import AliasChoices, BeforeValidator, ConfigDict, Field, TypeAdapt
 from pydantic.dataclasses import dataclass
 
 from serving.errors import InputError, Problem, refusal
+from serving.files.row import Wanted
 from serving.files.rows import read_rows
 from serving.files.sources import Source, find_sources
 
@@ -69,7 +70,10 @@ class Result:
 
 
 _RESULT = TypeAdapter(Result)
-_COLUMNS = dict.fromkeys(("text", "label", "probability", "certain", "doc_id", "model"), _REMEDY)
+_COLUMNS = [
+    Wanted((name,), _REMEDY)
+    for name in ("text", "label", "probability", "certain", "doc_id", "model")
+]
 
 
 def find_results(names: Sequence[str]) -> list[Source]:

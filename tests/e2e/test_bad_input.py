@@ -52,10 +52,14 @@ BAD_FILES = {
     ],
     "news.jsonl": [
         (SEVEN_LINES.encode(), "line 7: not JSON", "one JSON object per line"),
-        (b'{"id": 1, "body": "x"}', "no field 'text'; the fields are 'id', 'body'", "--text-field"),
+        (
+            b'{"id": 1, "story": "x"}',
+            "no field 'text'; the fields are 'id', 'story'",
+            "--text-field",
+        ),
     ],
     "news.csv": [
-        (b"id,body\n1,x\n", "no field 'text'; the fields are 'id', 'body'", "--text-field"),
+        (b"id,story\n1,x\n", "no field 'text'; the fields are 'id', 'story'", "--text-field"),
         (b"id,text\n1,a, b\n", "line 2: 3 cells, the header has 2", "Quote"),
     ],
     "news.docx": [(b"PK", "(.docx)", ".txt, .jsonl")],

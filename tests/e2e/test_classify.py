@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from serving import classify, cli
 from serving.classifier import Classifier
-from serving.files.documents import DocumentStream, ReadOptions
+from serving.files.documents import DocumentStream
+from serving.files.fields import ReadOptions
 from serving.files.sources import find_sources
 from serving.labels import LabelScheme
 from serving.progress import SentenceProgress

@@ -152,14 +152,14 @@ CASES = [
     Case(
         "text is a list",
         "a.jsonl",
-        lines('{"text": ["خبر"], "label": "denial"}'),
-        "'text' is",
-        {"page": "no field “text”"},
+        lines('{"text": ["خبر", "نفي"], "label": "denial"}'),
+        [("{}:1", "خبر\nنفي")],
+        {"page": "no field “text”", "labelled": "'text' is", "http": ""},
     ),
     Case(
         "no text",
         "a.jsonl",
-        lines('{"body": "خبر", "label": "denial"}'),
+        lines('{"story": "خبر", "label": "denial"}'),
         "no field 'text'",
         {"page": "no field “text”"},
     ),
@@ -251,7 +251,7 @@ CASES = [
     Case(
         "no column of texts",
         "a.csv",
-        table("id,body,label", f"a,{DENIAL},denial"),
+        table("id,story,label", f"a,{DENIAL},denial"),
         "no field 'text'",
         {"page": "no field “text”"},
     ),
@@ -499,7 +499,8 @@ def test_the_format_can_be_named(labelled_by_command, monkeypatch, tmp_path):
     ("content", "options", "wanted"),
     [
         (table("url,body", f"u,{DENIAL}"), ("--text-field", "body"), [("stdin:2", DENIAL)]),
-        (table("url,body", f"u,{DENIAL}"), (), "no field 'text'; the fields are 'url', 'body'"),
+        (table("url,body", f"u,{DENIAL}"), (), [("stdin:2", DENIAL)]),
+        (table("url,story", f"u,{DENIAL}"), (), "no field 'text'; the fields are 'url', 'story'"),
         (DENIAL.encode(), ("--text-field", "body"), "plain text, which has no field 'body'"),
         (DENIAL.encode(), ("--id-field", "url"), "plain text, which has no field 'url'"),
         (f"نعم, لا\n{DENIAL}".encode(), (), [("stdin:1", "نعم, لا"), ("stdin:2", DENIAL)]),

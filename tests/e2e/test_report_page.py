@@ -66,11 +66,11 @@ def test_an_editor_finds_a_sentence_however_it_is_spelled(opened):
     expect(rows).to_have_count(100)
     page.click(".more")
     expect(rows).to_have_count(200)
-    page.fill("#query", "الوزاره ١٧")
+    page.fill("#query", "الوزاره وزير")
     expect(rows).to_have_count(0)
-    page.fill("#query", "الوزَاره رقم 17.")
+    page.fill("#query", "الوزَاره رقم ١٩٩.")
     expect(rows).to_have_count(1)
-    expect(rows).to_contain_text("نفت الوزارة القصف رقم 17.")
+    expect(rows).to_contain_text("نفت الوزارة القصف رقم 199.")
     page.fill("#query", "agency")
     page.select_option("#label", "claim")
     expect(page.get_by_role("status")).to_contain_text("100 found")
@@ -119,10 +119,9 @@ def test_results_without_dates_or_outlets_or_rows_make_a_page_too(opened):
     expect(page.locator("#outlets")).to_contain_text("no outlet")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 1280)])
 def test_everyone_can_read_it(opened, scheme, width):
-    page = opened(viewport={"width": width, "height": 844}, color_scheme=scheme)
+    page = opened(made()[:24], viewport={"width": width, "height": 844}, color_scheme=scheme)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
     found = Axe().run(page, options={"runOnly": {"type": "tag", "values": rules}})

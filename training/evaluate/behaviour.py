@@ -120,7 +120,7 @@ def _rows(path: Path) -> Iterator[Row | Problem]:
     source = recognise(path, str(path), "jsonl")
     try:
         with source.open() as file:
-            yield from read_rows(source, file, {})
+            yield from read_rows(source, file, [])
     except OSError as error:
         yield unreadable(source, error)
 

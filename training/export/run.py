@@ -24,8 +24,10 @@ from serving.classifier import Classifier, softmax
 from serving.errors import RasdError
 from serving.machine import Arithmetic
 from serving.onnx_model import OnnxModel, load_tokenizer, tokenize
+from serving.reference import Reference
 from serving.text.normalize import GOLDEN_INPUTS, NORMALIZERS
 from training.arrays import Float32Array, IntArray
+from training.drift.profile import profile, to_reference, unknown_id
 from training.evaluate.bootstrap import bootstrap
 from training.evaluate.calibration import fit_calibration, fit_threshold
 from training.evaluate.metrics import classification_metrics, coverage_accuracy
@@ -64,6 +66,7 @@ class _Measured:
 
     calibration: Calibration
     metrics: dict[str, Any]
+    reference: Reference
 
 
 def export_folder(checkpoint: Path, out: Path) -> Path:
@@ -112,7 +115,7 @@ def export_bundle(
         expected = fp32.logits(tokens)
         quantize_int8(full, folder / "model.onnx", token_ids(checkpoint.sample))
         found = OnnxModel(folder / "model.onnx", padding_id=padding_id).logits(tokens)
-        measured = _measure(checkpoint, expected, found, labels, calibration)
+        measured = _measure(checkpoint, expected, found, labels, tokens, calibration=calibration)
         measured.metrics["torch_onnx_difference"] = parity
         _copy_companions(checkpoint, folder)
         _describe(folder, checkpoint, measured)
@@ -124,11 +127,13 @@ def _measure(
     fp32: Float32Array,
     int8: Float32Array,
     labels: IntArray,
+    tokens: Sequence[Sequence[int]],
+    *,
     calibration: Calibration | None,
 ) -> _Measured:
     """Check the gate, calibrate if `calibration` is None, and measure.
 
-    `fp32` and `int8` are logits (n, k) of the held-out sentences.
+    `fp32` and `int8` are logits (n, k) of the held-out sentences, `tokens` their token ids.
     """
     settings = checkpoint.settings
     names = settings.scheme.names
@@ -160,7 +165,13 @@ def _measure(
         "int8_agreement": agreement,
         "int8_logit_difference": float(np.abs(fp32 - int8).max()),
     }
-    return _Measured(calibration, metrics)
+    unknown = unknown_id(checkpoint.folder / "tokenizer.json")
+    profiles = [
+        profile(row, ids, unknown, certain=bool(row.max() >= calibration.threshold))
+        for row, ids in zip(probabilities, tokens, strict=True)
+    ]
+    counts = np.sum(profiles, axis=0)
+    return _Measured(calibration, metrics, to_reference(counts))
 
 
 def _copy_companions(checkpoint: Checkpoint, folder: Path) -> None:
@@ -204,6 +215,7 @@ def _describe(folder: Path, checkpoint: Checkpoint, measured: _Measured) -> None
         golden_arithmetic=Arithmetic.here(),
         metrics=measured.metrics,
         provenance=settings.provenance,
+        reference=measured.reference,
         files={},
     )
     card = render_card(manifest, settings.provenance)

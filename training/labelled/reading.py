@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from serving.errors import Problem, did_you_mean, refusal
-from serving.files.row import Row, listed
+from serving.files.row import Row, Wanted, listed
 from serving.files.rows import read_rows, unreadable
 from serving.files.sources import recognise, suffix_of
 from serving.labels import LabelScheme
@@ -161,7 +161,7 @@ def fingerprint(sentences: Iterable[LabelledSentence], normalize: Normalize) -> 
 def _labelled_rows(path: Path, names: FieldNames) -> Iterator[Row | Problem]:
     """Yield the rows of one file, their text and label always as `text` and `label`."""
     source = recognise(path, str(path))
-    if source.kind is None or source.kind == "text":
+    if source.kind not in ("jsonl", "json", "csv", "tsv", "parquet", "arrow", "xlsx"):
         what = f"not a labelled file: its name ends in {suffix_of(path)}"
         remedy = "Name a .jsonl, .json (also from Label Studio), .csv or .tsv file."
         yield Problem(str(path), what, remedy)
@@ -171,11 +171,12 @@ def _labelled_rows(path: Path, names: FieldNames) -> Iterator[Row | Problem]:
         name: f"Name the right one with --{field}-field (data.{field}_field in a configuration)."
         for field, name in fields.items()
     }
+    wanted = [Wanted((name,), remedy) for name, remedy in columns.items()]
     label_studio = LabelStudio(str(path), names)
     tools = AnnotationTools(str(path), names)
     try:
         with source.open() as file:
-            for row in read_rows(source, file, columns):
+            for row in read_rows(source, file, wanted):
                 if isinstance(row, Problem):
                     yield row
                 elif label_studio.is_task(row):

@@ -1,15 +1,14 @@
 """The configuration of `rasd retrain`: `configs/retrain.yaml`."""
 
-import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from serving.config_file import Section, checked, read_yaml
+from serving.config_file import Key, Section, checked, read_yaml, resolve_paths
 from training.config import OptimisationConfig, Share
 
-_FILES = ("base", "test", "dev", "behaviour", "output")
+_PATHS: tuple[Key, ...] = (("base",), ("test",), ("dev",), ("behaviour",), ("output",))
 
 
 class Recipe(Section):
@@ -64,13 +63,5 @@ def load_retrain_config(path: Path) -> RetrainConfig:
     Raises InputError with every problem and its line.
     """
     values, lines = read_yaml(path, example="configs/retrain.yaml")
-    for name in _FILES:
-        if name in values:
-            values[name] = _under(path.parent, values[name])
+    resolve_paths(values, _PATHS, path.parent)
     return checked(RetrainConfig, values, path=path, lines=lines)
-
-
-def _under(base: Path, value: Any) -> Any:
-    if isinstance(value, str):
-        return Path(os.path.normpath(base / Path(value).expanduser()))
-    return [_under(base, item) for item in value] if isinstance(value, list) else value

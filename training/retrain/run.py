@@ -1,7 +1,5 @@
 """The steps of `rasd retrain`: merge, train a challenger, compare, report, promote or keep."""
 
-import hashlib
-import json
 import resource
 import sys
 import time
@@ -9,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from serving.bundle import MANIFEST, shipped_model
+from serving.bundle import shipped_model
 from serving.classifier import Classifier
 from serving.errors import RasdError
 from serving.machine import available_cores
@@ -18,18 +16,14 @@ from serving.registry.pointer import current_folder, current_name
 from serving.registry.store import Registry
 from serving.text.normalize import NORMALIZERS
 from serving.trial import try_bundle
-from training.config import OptimisationConfig, TrainConfig
 from training.evaluate.behaviour import read_behaviour
 from training.labelled.fields import FieldNames
 from training.labelled.reading import DEFAULT_NAMES, fingerprint, read_labelled
-from training.model.checkpoint import SETTINGS, load_checkpoint
-from training.model.from_bundle import restore_checkpoint
 from training.retrain.compare import Result, compare_models
 from training.retrain.config import Recipe, RetrainConfig
 from training.retrain.feedback import write_feedback
 from training.retrain.merge import Merged, merge
 from training.retrain.report import REPORT, Cost, write_report
-from training.train.run import train
 
 _BUSY = ("another `rasd retrain` is at work here", "Wait for it, or give it another `output`.")
 
@@ -68,7 +62,9 @@ def retrain(config: RetrainConfig, request: Request, *, command: Sequence[str]) 
         if _learned_already(champion, merged):
             sys.stdout.write(f"{champion.model} is kept: it was trained on just these sentences\n")
             return False
-        work = _Work(config, recipe, merged, champion)
+        from training.retrain.challenger import Work  # torch: the checks above need none
+
+        work = Work(config, recipe, merged, champion)
         bundle = work.challenger(command)
         result = compare_models(champion, Classifier.load(bundle), merged, config)
         usage = resource.getrusage(resource.RUSAGE_SELF)
@@ -94,83 +90,6 @@ def _learned_already(champion: Classifier, merged: Merged) -> bool:
     return known == fingerprint(merged.train, NORMALIZERS[manifest.normalizer.name].apply)
 
 
-class _Work:
-    """The folder of one retraining, named by the champion and all that the challenger depends on.
-
-    `sentences/` has the three sides, `champion/` its checkpoint, `challenger/` what is trained.
-    """
-
-    def __init__(
-        self, config: RetrainConfig, recipe: Recipe, merged: Merged, champion: Classifier
-    ) -> None:
-        self._config = config
-        self._recipe = recipe
-        self._merged = merged
-        self._champion = champion.bundle
-        parts = [
-            champion.model,
-            merged.digest(),
-            recipe.model_dump_json(),
-            f"{config.unsure_weight} {config.second_share} {bool(config.dev)}",
-        ]
-        digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
-        self.folder = config.output / f"{self._champion.manifest.version}-{digest[:12]}"
-
-    def challenger(self, command: Sequence[str]) -> Path:
-        """Return the challenger's bundle; train it, or finish its training, if it is not there."""
-        out = self.folder / "challenger"
-        if (out / "bundle" / MANIFEST).is_file() and not (out / "trainer").exists():
-            return out / "bundle"
-        start = self.folder / "champion"
-        if not (start / SETTINGS).is_file():
-            self._merged.write(self.folder / "sentences", self._champion.scheme)
-            restore_checkpoint(self._champion.folder, start)
-        # The champion may have learned what is held out here, and would look too certain.
-        calibration_of = None if self._config.dev else self._champion.manifest
-        return train(self._training(start), out, command=command, calibration_of=calibration_of)
-
-    def _training(self, start: Path) -> TrainConfig:
-        """Return the configuration of the challenger: the champion's, from its own weights."""
-        settings = load_checkpoint(start).settings
-        sentences = self.folder / "sentences"
-        before = settings.provenance.config
-        return TrainConfig.model_validate(
-            {
-                "encoder": start,
-                "encoder_credit": before.get("encoder_credit"),
-                "license": before.get("license"),
-                "labels": sentences / "labels.yaml",
-                "normalizer": settings.normalizer,
-                "max_length": settings.max_length,
-                "data": {
-                    "train": [sentences / "train.jsonl"],
-                    "dev": [sentences / "dev.jsonl"],
-                    "conflicts": "first",
-                    "unsure_weight": self._config.unsure_weight,
-                    "second_share": self._config.second_share,
-                },
-                "model": {
-                    "dropout": settings.dropout,
-                    "encoder_dropout": before["model"].get("encoder_dropout"),
-                },
-                "optimisation": self._optimisation(start),
-                "abstention": {"coverage": settings.coverage},
-                "export": {
-                    "min_agreement": settings.min_agreement,
-                    "max_logit_difference": settings.max_logit_difference,
-                },
-                "output": self.folder / "challenger",
-                "name": settings.name,
-            }
-        )
-
-    def _optimisation(self, start: Path) -> OptimisationConfig:
-        """Return the recipe's, with the share of frozen layers as a number of this encoder's."""
-        encoder = json.loads((start / "config.json").read_text(encoding="utf-8"))
-        frozen = int(self._recipe.frozen * encoder["num_hidden_layers"])
-        return self._recipe.optimisation.model_copy(update={"frozen_layers": frozen})
-
-
 def _merge(config: RetrainConfig, recipe: Recipe, request: Request, champion: Classifier) -> Merged:
     labelled = list(request.labelled)
     if request.feedback:
@@ -190,8 +109,8 @@ def _promote(registry: Path, champion: str, bundle: Path, *, record: Path, resul
         versions.add(bundle, name=name, record=record, reason=reason)
     if (now := current_name(registry)) != champion:
         raise RasdError(
-            f"{registry}: {now} became current while {champion} was being retrained\n"
-            f"{name} was added, but not promoted. Repeat the command: it compares with {now}."
+            f"{registry}: {now} became current while {champion} was being retrained",
+            f"{name} was added, but not promoted. Repeat the command: it compares with {now}.",
         )
     versions.promote(name, reason=reason)
     sys.stderr.write(f"{registry}: {name} is current\n")

@@ -21,7 +21,8 @@ from serving.atomic import atomic_file
 from serving.bundle import MANIFEST
 from serving.classifier import Classifier
 from serving.errors import InputError
-from serving.files.documents import DocumentStream, ReadOptions
+from serving.files.documents import DocumentStream
+from serving.files.fields import ReadOptions
 from serving.files.sources import find_sources
 from serving.onnx_model import load_tokenizer, tokenize
 from serving.progress import SentenceProgress

@@ -15,7 +15,8 @@ from transformers.utils import logging
 
 from serving.atomic import atomic_folder, check_place
 from serving.errors import InputError, RasdError
-from serving.files.documents import DocumentStream, ReadOptions
+from serving.files.documents import DocumentStream
+from serving.files.fields import ReadOptions
 from serving.files.sources import Source, find_sources
 from serving.progress import SentenceProgress
 from serving.text.normalize import NORMALIZERS

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from serving.archive import plan as planning
 from serving.errors import Problem
-from serving.files.documents import ReadOptions, read_documents
+from serving.files.documents import read_documents
+from serving.files.fields import ReadOptions
 from serving.files.sources import find_sources
 
 LETTERS = st.text(st.sampled_from('ابتث نفى"،;,\n\r a'), max_size=30)
@@ -40,7 +41,7 @@ def table(cells, separator):
 
 def check(path, options, *, at_least=1):
     sources = find_sources([str(path)])
-    slices = planning.plan(sources, lines=options.unit == "sentence", text_field="text")
+    slices = planning.plan(sources, lines=options.unit == "sentence", text_fields=["text"])
     pieces = [piece for slice_ in slices for piece in slice_]
     assert read(pieces, options) == read(sources, options)
     assert len(slices) >= at_least
@@ -86,5 +87,5 @@ def test_ids_made_of_lines_are_the_same_in_every_slice(small_slices, tmp_path):
 def test_small_files_share_a_slice(tmp_path):
     for number in range(30):
         (tmp_path / f"{number:02}.txt").write_text("نفت الوزارة ذلك.", encoding="utf-8")
-    slices = planning.plan(find_sources([str(tmp_path)]), lines=False, text_field="text")
+    slices = planning.plan(find_sources([str(tmp_path)]), lines=False, text_fields=["text"])
     assert [len(sources) for sources in slices] == [30]

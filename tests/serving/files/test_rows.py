@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.errors import Problem
-from serving.files.json_rows import blocks, json_rows
-from serving.files.row import Row
+from serving.files.json_rows import json_rows
+from serving.files.lines import blocks
+from serving.files.row import Row, Wanted
 from serving.files.rows import read_rows
 from serving.files.sources import recognise
 
-COLUMNS = {"text": "Name it."}
+COLUMNS = [Wanted(("text",), "Name it.")]
 scalars = st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False)
 objects = st.dictionaries(st.text(), scalars | st.lists(scalars, max_size=2), max_size=3)
 

@@ -1,0 +1,64 @@
+"""HTML inside a field to plain text: the ends of blocks become line breaks."""
+
+import html
+import re
+from html.parser import HTMLParser
+
+_BLOCK_NAMES = (
+    "address article aside blockquote br caption center dd div dl dt fieldset figcaption figure "
+    "footer form h1 h2 h3 h4 h5 h6 header hr li main nav ol p pre section table tbody td tfoot th "
+    "thead title tr ul"
+)
+_BLOCKS = frozenset(_BLOCK_NAMES.split())
+_INLINE = "a abbr b big cite code em font i img ins mark q s small span strong strike sub sup u"
+_HIDDEN = frozenset(["script", "style", "noscript", "template"])
+# «5 < 6» and <رويترز> are no tags.
+_TAG = re.compile(
+    rf"</?(?:{'|'.join([*_BLOCKS, *_INLINE.split(), *_HIDDEN])})(?:\s[^<>]*)?/?>", re.IGNORECASE
+)
+_ENTITY = re.compile(r"&(?:[a-zA-Z][a-zA-Z0-9]{1,30}|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});")
+_SPACES = re.compile(r"[^\S\n]+")
+_BREAKS = re.compile(r" ?\n[ \n]*")
+
+
+def html_to_text(text: str) -> tuple[str, bool]:
+    """Return `text` without tags and entities, and True; or as it is, and False."""
+    if "<" in text and _TAG.search(text):
+        parser = _Text()
+        parser.feed(text)
+        parser.close()
+        joined = _BREAKS.sub("\n", _SPACES.sub(" ", "".join(parser.parts))).strip()
+        return joined, True
+    if "&" in text and _ENTITY.search(text):
+        plain = html.unescape(text)
+        return plain, plain != text
+    return text, False
+
+
+class _Text(HTMLParser):
+    """Collects what a browser would show, in `parts`."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.parts: list[str] = []
+        self._hidden = 0
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:  # noqa: ARG002
+        self._hidden += tag in _HIDDEN
+        self._break(tag)
+
+    def handle_startendtag(self, tag: str, attrs: object) -> None:  # noqa: ARG002
+        self._break(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._hidden = max(0, self._hidden - (tag in _HIDDEN))
+        self._break(tag)
+
+    def handle_data(self, data: str) -> None:
+        if not self._hidden:
+            # A line break of the source is a blank, as in a browser.
+            self.parts.append(data.replace("\n", " ").replace("\r", " "))
+
+    def _break(self, tag: str) -> None:
+        if tag in _BLOCKS:
+            self.parts.append("\n")

@@ -1,0 +1,117 @@
+"""Web pages to rows: the main text of an HTML file, and of every page of a WARC file."""
+
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from serving.errors import Problem, missing_extra
+from serving.files.compression import BadFile
+from serving.files.row import MAX_RECORD, Row, too_long
+
+_DATE = 'meta[property="article:published_time"], meta[name="date"], meta[itemprop="datePublished"]'
+_LINK = 'link[rel="canonical"]'
+
+
+def html_rows(file: BinaryIO, name: str) -> Iterator[Row | Problem]:
+    """Yield one row with `text`, `title`, `date` and `url`; null is what the page does not say."""
+    raw = file.read(MAX_RECORD + 1)
+    if len(raw) > MAX_RECORD:
+        yield too_long(name, None, len(raw), "")
+        return
+    fields = _page(raw)
+    if fields is None:
+        raise BadFile("is not HTML", "Give it the suffix of what it is.")
+    yield Row(name, 1, 1, fields)
+
+
+def warc_rows(file: BinaryIO, name: str) -> Iterator[Row | Problem]:
+    """Yield a row for every HTML page; `id` is its address, `date` when it was fetched."""
+    for number, (record, raw) in enumerate(_responses(file), 1):
+        where = f"{name}: page {number}"
+        if record.http_content_type not in ("text/html", "application/xhtml+xml"):
+            continue
+        if record.http_headers.status_code != 200:
+            continue
+        url = record.headers.get("WARC-Target-URI")
+        if len(raw) > MAX_RECORD:
+            yield too_long(where, number, len(raw), url or "")
+            continue
+        fields = _page(raw, record.http_charset)
+        if fields is None:
+            yield Problem(where, "is not HTML", "Leave it out.", line=number, raw=url or "")
+            continue
+        fetched = {"id": url, "url": url, "date": record.headers.get("WARC-Date")}
+        yield Row(where, number, number, fields | fetched)
+
+
+def _responses(file: BinaryIO) -> Iterator[tuple[Any, bytes]]:
+    """Yield the responses of a WARC file, each with its body up to MAX_RECORD and one byte more."""
+    try:
+        from fastwarc.warc import ArchiveIterator, WarcRecordType
+    except ModuleNotFoundError as error:
+        raise missing_extra("A WARC file", "fastwarc", "html") from error
+    if not file.peek(5)[:5].startswith(b"WARC/"):  # type: ignore[attr-defined]
+        raise BadFile("not a WARC file", "Copy it again, or give it the suffix of what it is.")
+    kind = WarcRecordType.response
+    records = iter(ArchiveIterator(file, record_types=kind, auto_decode="all", stream_detect=False))
+    while True:
+        try:
+            record = next(records, None)
+            raw = b"" if record is None else record.reader.read(MAX_RECORD + 1)
+        except BadFile:
+            raise
+        except BaseException as error:
+            # The library's panics are no Exception, and their class cannot be imported.
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
+            raise BadFile(f"not a complete WARC file: {error}", "Copy it again.") from error
+        if record is None:
+            return
+        if _is_cut(record, len(raw)):
+            raise BadFile("not a complete WARC file: cut off in its last page", "Copy it again.")
+        yield record, raw
+
+
+def _is_cut(record: Any, size: int) -> bool:
+    """Tell whether a record ends before its own length; only that of encoded pages is unknown."""
+    headers = record.http_headers
+    if record.headers.get("Content-Length") is None or headers is None:
+        return True
+    if headers.get("Content-Encoding") or headers.get("Transfer-Encoding"):
+        return False
+    return size < min(int(record.content_length), MAX_RECORD + 1)
+
+
+def _page(raw: bytes, charset: str | None = None) -> dict[str, Any] | None:
+    """Return the main text of a page, its title, date and address; None for what is no page."""
+    try:
+        from resiliparse.extract.html2text import extract_plain_text
+        from resiliparse.parse.encoding import detect_encoding
+        from resiliparse.parse.html import HTMLTree
+    except ModuleNotFoundError as error:
+        raise missing_extra("An HTML page", "resiliparse", "html") from error
+    if b"\0" in raw[:1000] and not raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return None
+    try:
+        tree = HTMLTree.parse_from_bytes(
+            raw, _encoding(raw, charset) or detect_encoding(raw) or "utf-8"
+        )
+        text = extract_plain_text(tree, main_content=True, alt_texts=False, list_bullets=False)
+        page: Any = tree.document
+        date, link = page.query_selector(_DATE), page.query_selector(_LINK)
+    except Exception:  # the parser's own errors: it takes nearly anything for HTML
+        return None
+    return {
+        "text": text,
+        "title": tree.title,
+        "date": date and (date.getattr("content") or date.getattr("datetime")),
+        "url": link and link.getattr("href"),
+    }
+
+
+def _encoding(raw: bytes, charset: str | None) -> str | None:
+    """Return UTF-8 where the page is that, whatever it says; else what its sender said."""
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return charset
+    return "utf-8"

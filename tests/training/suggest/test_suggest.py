@@ -1,0 +1,202 @@
+"""`rasd suggest`: which sentences it picks, and that what it writes can be labelled and read."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("sklearn")
+
+from serving.bundle import Bundle
+from serving.cli import main
+from serving.errors import InputError
+from serving.records import Record
+from serving.text.normalize import NORMALIZERS
+from training.labelled.reading import read_labelled
+from training.suggest.choose import choose
+from training.suggest.shortlist import shortlist, uncertainty
+
+ROOT = Path(__file__).parents[3]
+NAMES = ("claim", "denial", "other")
+
+
+def record(number: int, label: str, probability: float, text: str | None = None) -> Record:
+    """A record whose second label is the only other one with a probability."""
+    rest = iter((1 - probability, 0.0))
+    shares = {name: probability if name == label else next(rest) for name in NAMES}
+    text = text or f"جملة {number}"
+    return Record(str(number), 0, 0, len(text), text, label, probability, False, shares, "m@1")
+
+
+drawn_records = st.lists(
+    st.tuples(st.sampled_from(NAMES), st.floats(0.51, 1.0)), min_size=1, max_size=60
+).map(lambda drawn: [record(i, label, share) for i, (label, share) in enumerate(drawn)])
+
+
+@given(drawn_records, st.integers(1, 20))
+def test_a_shortlist_is_what_sorting_everything_would_give(records, size):
+    kept = shortlist(records, size, key=str)
+    for label in NAMES:
+        ranked = sorted((r for r in records if r.label == label), key=uncertainty, reverse=True)
+        assert kept.get(label, []) == ranked[:size]
+
+
+@given(drawn_records, st.integers(1, 20))
+def test_a_shortlist_has_no_two_texts_with_the_same_key(records, size):
+    kept = shortlist(records, size, key=lambda text: text[-1])
+    for found in kept.values():
+        assert len({r.text[-1] for r in found}) == len(found) <= size
+
+
+@settings(deadline=None, max_examples=30)
+@given(drawn_records, st.integers(1, 40))
+def test_no_label_gets_more_places_than_a_rarer_one_left_over(records, count):
+    distinct = [
+        record(
+            i, r.label, r.probability, " ".join(chr(0x627 + (i * 7 + j) % 26) * 4 for j in range(6))
+        )
+        for i, r in enumerate(records)
+    ]
+    kept = shortlist(distinct, 5 * count, key=str)
+    chosen = choose(kept, count, seed=0)
+    assert len(chosen) <= count
+    assert len({r.doc_id for r in chosen}) == len(chosen)
+    assert chosen == sorted(chosen, key=uncertainty, reverse=True)
+    assert chosen == choose(kept, count, seed=0)
+
+
+def test_a_rare_label_gets_as_many_places_as_a_common_one(authored):
+    texts = [row["text"] for row in authored[:330]]
+    records = [record(i, "other", 0.6, text) for i, text in enumerate(texts[:300])]
+    records += [record(300 + i, "denial", 0.9, text) for i, text in enumerate(texts[300:])]
+    chosen = choose(shortlist(records, 100, key=str), 20, seed=0)
+    assert sum(r.label == "denial" for r in chosen) == 10
+    assert len(chosen) == 20
+
+
+def test_near_identical_sentences_are_suggested_once():
+    sentence = "نفت وزارة الدفاع صحة الأنباء المتداولة عن سقوط طائرة تابعة لها في الصحراء الشرقية"
+    records = [record(i, "denial", 0.6 + i / 1000, f"{sentence} يوم {i}") for i in range(40)]
+    records.append(record(99, "denial", 0.9, "قال الناطق إن لا علاقة للجيش بما جرى في الميناء."))
+    chosen = choose(shortlist(records, 50, key=str), 10, seed=0)
+    assert [r.doc_id for r in chosen] == ["0", "99"]
+
+
+# --- The command, with the model that ships ------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory, authored) -> Path:
+    path = tmp_path_factory.mktemp("archive") / "news.jsonl"
+    rows = [{"id": row["id"], "text": row["text"]} for row in authored[:120]]
+    path.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), "utf-8")
+    return path
+
+
+def suggest(*arguments: object) -> int:
+    return main(["suggest", *map(str, arguments), "--model", "fast", "--unit", "sentence"])
+
+
+@pytest.fixture(scope="module")
+def tasks(archive) -> Path:
+    path = archive.with_name("tasks.json")
+    assert suggest(archive, "-n", 15, "-o", path) == 0
+    return path
+
+
+def test_label_studio_tasks_come_back_as_labelled_sentences(tasks, tmp_path):
+    scheme = Bundle.load("fast").scheme
+    exported = json.loads(tasks.read_text("utf-8"))
+    assert len(exported) == 15
+    for number, task in enumerate(exported):
+        (prediction,) = task["predictions"]
+        assert prediction["model_version"] == Bundle.load("fast").manifest.model
+        assert 0.2 <= prediction["score"] <= 1
+        # What Label Studio adds when an annotator accepts the prediction.
+        task["id"] = number
+        task["annotations"] = [{"result": prediction["result"]}]
+    path = tmp_path / "export.json"
+    path.write_text(json.dumps(exported, ensure_ascii=False), "utf-8")
+    read = read_labelled([path], scheme, NORMALIZERS["light"].apply).sentences
+    assert [(s.text, s.label, s.id) for s in read] == [
+        (
+            t["data"]["text"],
+            t["predictions"][0]["result"][0]["value"]["choices"][0],
+            t["data"]["id"],
+        )
+        for t in exported
+    ]
+
+
+def test_predictions_fit_the_labelling_configuration_beside_them(tasks):
+    view = ElementTree.parse(tasks.with_suffix(".xml")).getroot()
+    text, choices = view.find("Text"), view.find("Choices")
+    labels = {choice.get("value") for choice in choices}
+    assert labels == set(Bundle.load("fast").scheme.names)
+    for task in json.loads(tasks.read_text("utf-8")):
+        assert text.get("value") == "$text" and "text" in task["data"]
+        (result,) = task["predictions"][0]["result"]
+        assert (result["from_name"], result["to_name"]) == (choices.get("name"), text.get("name"))
+        assert set(result["value"]["choices"]) <= labels
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+def test_a_file_is_refused_until_its_labels_are_filled_in(archive, tmp_path, suffix):
+    results = tmp_path / f"results{suffix}"
+    assert main(["classify", str(archive), "-o", str(results), "--model", "fast"]) == 0
+    out = tmp_path / f"todo{suffix}"
+    assert suggest(results, "-n", 10, "-o", out) == 0
+    scheme, normalize = Bundle.load("fast").scheme, NORMALIZERS["light"].apply
+    with pytest.raises(InputError, match="'label' is empty"):
+        read_labelled([out], scheme, normalize)
+    if suffix == ".csv":
+        rows = list(csv.DictReader(out.read_text("utf-8-sig").splitlines()))
+    else:
+        rows = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    filled = tmp_path / "filled.jsonl"
+    filled.write_text("".join(json.dumps(r | {"label": "denial"}) + "\n" for r in rows), "utf-8")
+    read = read_labelled([filled], scheme, normalize).sentences
+    assert [s.text for s in read] == [row["text"] for row in rows]
+    assert len(read) == 10
+
+
+def test_results_are_chosen_from_as_the_archive_itself(archive, tmp_path):
+    results = tmp_path / "results.jsonl"
+    options = ["-o", str(results), "--model", "fast", "--unit", "sentence"]
+    assert main(["classify", str(archive), *options]) == 0
+    for source, name in ((archive, "a.jsonl"), (results, "b.jsonl")):
+        assert suggest(source, "-n", 12, "-o", tmp_path / name) == 0
+    assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"probabilities": {"yes": 0.4, "no": 0.6}}, "its labels are yes, no"),
+        ({"probabilities": "much"}, "not a result"),
+        ({"start": "here"}, "start"),
+        ({"text": " ", "label": None, "error": "nothing"}, "no sentence to choose from"),
+    ],
+)
+def test_damaged_results_are_refused_in_two_lines(tmp_path, capsys, change, what):
+    row = record(1, "denial", 0.6).as_dict() | change
+    path, out = tmp_path / "r.jsonl", tmp_path / "out.json"
+    path.write_text(json.dumps(row), "utf-8")
+    assert suggest(path, "-o", out) == 2
+    error = capsys.readouterr().err
+    assert what in error and len(error.splitlines()) == 2
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("name", ["tasks.xlsx", "missing/tasks.json", "news.jsonl"])
+def test_a_bad_output_is_refused_before_anything_is_read(archive, tmp_path, capsys, name):
+    source = tmp_path / "news.jsonl"
+    shutil.copyfile(archive, source)
+    assert suggest(source, "-o", tmp_path / name) == 2
+    assert name.split("/")[0] in capsys.readouterr().err
+    assert source.read_bytes() == archive.read_bytes()

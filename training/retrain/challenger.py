@@ -1,0 +1,92 @@
+"""The challenger: its folder, its configuration, and its training from the champion's weights."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from serving.bundle import MANIFEST
+from serving.classifier import Classifier
+from training.config import OptimisationConfig, TrainConfig
+from training.model.checkpoint import SETTINGS, load_checkpoint
+from training.model.from_bundle import restore_checkpoint
+from training.retrain.config import Recipe, RetrainConfig
+from training.retrain.merge import Merged
+from training.train.run import train
+
+
+class Work:
+    """The folder of one retraining, named by the champion and all that the challenger depends on.
+
+    `sentences/` has the three sides, `champion/` its checkpoint, `challenger/` what is trained.
+    """
+
+    def __init__(
+        self, config: RetrainConfig, recipe: Recipe, merged: Merged, champion: Classifier
+    ) -> None:
+        self._config = config
+        self._recipe = recipe
+        self._merged = merged
+        self._champion = champion.bundle
+        parts = [
+            champion.model,
+            merged.digest(),
+            recipe.model_dump_json(),
+            f"{config.unsure_weight} {config.second_share} {bool(config.dev)}",
+        ]
+        digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        self.folder = config.output / f"{self._champion.manifest.version}-{digest[:12]}"
+
+    def challenger(self, command: Sequence[str]) -> Path:
+        """Return the challenger's bundle; train it, or finish its training, if it is not there."""
+        out = self.folder / "challenger"
+        if (out / "bundle" / MANIFEST).is_file() and not (out / "trainer").exists():
+            return out / "bundle"
+        start = self.folder / "champion"
+        if not (start / SETTINGS).is_file():
+            self._merged.write(self.folder / "sentences", self._champion.scheme)
+            restore_checkpoint(self._champion.folder, start)
+        # The champion may have learned what is held out here, and would look too certain.
+        calibration_of = None if self._config.dev else self._champion.manifest
+        return train(self._training(start), out, command=command, calibration_of=calibration_of)
+
+    def _training(self, start: Path) -> TrainConfig:
+        """Return the configuration of the challenger: the champion's, from its own weights."""
+        settings = load_checkpoint(start).settings
+        sentences = self.folder / "sentences"
+        before = settings.provenance.config
+        return TrainConfig.model_validate(
+            {
+                "encoder": start,
+                "encoder_credit": before.get("encoder_credit"),
+                "license": before.get("license"),
+                "labels": sentences / "labels.yaml",
+                "normalizer": settings.normalizer,
+                "max_length": settings.max_length,
+                "data": {
+                    "train": [sentences / "train.jsonl"],
+                    "dev": [sentences / "dev.jsonl"],
+                    "conflicts": "first",
+                    "unsure_weight": self._config.unsure_weight,
+                    "second_share": self._config.second_share,
+                },
+                "model": {
+                    "dropout": settings.dropout,
+                    "encoder_dropout": before["model"].get("encoder_dropout"),
+                },
+                "optimisation": self._optimisation(start),
+                "abstention": {"coverage": settings.coverage},
+                "export": {
+                    "min_agreement": settings.min_agreement,
+                    "max_logit_difference": settings.max_logit_difference,
+                },
+                "output": self.folder / "challenger",
+                "name": settings.name,
+            }
+        )
+
+    def _optimisation(self, start: Path) -> OptimisationConfig:
+        """Return the recipe's, with the share of frozen layers as a number of this encoder's."""
+        encoder = json.loads((start / "config.json").read_text(encoding="utf-8"))
+        frozen = int(self._recipe.frozen * encoder["num_hidden_layers"])
+        return self._recipe.optimisation.model_copy(update={"frozen_layers": frozen})

@@ -1,0 +1,127 @@
+"""Suggested sentences as Label Studio tasks, CSV or JSON Lines."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from serving.atomic import atomic_file
+from serving.errors import InputError
+from serving.labels import LabelScheme
+from serving.records import Record
+
+# The names of the control and of the text in the labelling configuration; predictions use them.
+_CONTROL = "label"
+_TEXT = "text"
+
+
+def write(records: Sequence[Record], scheme: LabelScheme, target: Path) -> list[Path]:
+    """Write the records in the format of `check_output`; return the files, each whole or absent."""
+    if target.suffix.lower() != ".json":
+        form = _csv if target.suffix.lower() == ".csv" else _json_lines
+        return [_replace(target, form([_row(record) for record in records]))]
+    tasks = json.dumps([_task(record) for record in records], ensure_ascii=False, indent=1)
+    return [
+        _replace(target, tasks + "\n"),
+        _replace(target.with_suffix(".xml"), labelling_configuration(scheme)),
+    ]
+
+
+def check_output(target: Path, inputs: Sequence[Path]) -> None:
+    """Raise InputError if nothing can be written to `target`, or only over one of `inputs`."""
+    if target.suffix.lower() not in {".json", ".csv", ".jsonl"}:
+        raise InputError(
+            f"{target}: its suffix {target.suffix!r} names no format",
+            "End the name with .json (Label Studio tasks), .csv or .jsonl.",
+        )
+    if target.is_dir():
+        raise InputError(f"{target}: is a folder, not a file", "Name a file.")
+    if not target.parent.is_dir():
+        raise InputError(f"{target}: there is no folder {target.parent}", "Make it first.")
+    if target.resolve() in {path.resolve() for path in inputs}:
+        raise InputError(f"{target}: is also an input, and would be overwritten", "Name another.")
+
+
+def labelling_configuration(scheme: LabelScheme) -> str:
+    """Return the XML that a Label Studio project of these labels needs."""
+    view = ElementTree.Element("View")
+    ElementTree.SubElement(
+        view, "Text", name=_TEXT, value=f"${_TEXT}", style="direction: rtl; text-align: right"
+    )
+    control = ElementTree.SubElement(
+        view, "Choices", name=_CONTROL, toName=_TEXT, choice="single", showInline="true"
+    )
+    for number, label in enumerate(scheme.labels, start=1):
+        keys = {"hotkey": str(number)} if number < 10 else {}
+        ElementTree.SubElement(control, "Choice", keys, value=label.name, hint=label.arabic)
+    ElementTree.indent(view)
+    return ElementTree.tostring(view, encoding="unicode") + "\n"
+
+
+def _task(record: Record) -> dict[str, Any]:
+    """Return a Label Studio task whose prediction the annotator sees as the first choice."""
+    return {
+        "data": {
+            "id": _id(record),
+            _TEXT: record.text,
+            "doc_id": record.doc_id,
+            "start": record.start,
+            "end": record.end,
+        },
+        "predictions": [
+            {
+                "model_version": record.model,
+                "score": record.probability,
+                "result": [
+                    {
+                        "from_name": _CONTROL,
+                        "to_name": _TEXT,
+                        "type": "choices",
+                        "value": {"choices": [record.label]},
+                    }
+                ],
+            }
+        ],
+    }
+
+
+def _row(record: Record) -> dict[str, Any]:
+    """Return a row whose label is for a person to fill in.
+
+    The model's label is not in `label`, or an untouched file would pass for a labelled one.
+    """
+    return {
+        "id": _id(record),
+        "text": record.text,
+        "label": "",
+        "suggested": record.label,
+        "probability": record.probability,
+        "model": record.model,
+    }
+
+
+def _id(record: Record) -> str:
+    return f"{record.doc_id}#{record.sentence}"
+
+
+def _json_lines(rows: Sequence[dict[str, Any]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _csv(rows: Sequence[dict[str, Any]]) -> str:
+    lines = io.StringIO()
+    columns = list(rows[0]) if rows else []
+    writer = csv.DictWriter(lines, columns)
+    writer.writeheader()
+    writer.writerows(rows)
+    return "\ufeff" + lines.getvalue()  # Excel needs the byte order mark to read Arabic
+
+
+def _replace(target: Path, text: str) -> Path:
+    with atomic_file(target.resolve()) as temporary:
+        # Half a surrogate pair becomes an escape, which JSON reads back.
+        temporary.write_bytes(text.encode("utf-8", errors="backslashreplace"))
+    return target
