@@ -5,6 +5,7 @@ Every node reads the input and writes the parts under the same paths (a shared f
 part on. Pending tasks are what Ray's autoscaler looks at.
 """
 
+import logging
 import os
 import socket
 from collections.abc import Generator, Sequence
@@ -51,7 +52,12 @@ def on_ray(
             "--engine ray needs Ray, which is not installed",
             "Install it with: pip install 'rasd[ray]'",
         ) from error
-    ray.init(address=address, include_dashboard=False, log_to_driver=False)
+    ray.init(
+        address=address,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
     # A worker process has a single thread for its model: cores never wait for each other.
     task = ray.remote(num_cpus=1, max_retries=-1)(_label_slice)
     model = classifier.bundle.folder

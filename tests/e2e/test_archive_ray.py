@@ -57,10 +57,9 @@ def archive(tmp_path):
 def test_with_a_worker_killed_and_the_driver_killed_the_bytes_are_the_same(archive):
     options = ("-o", "ray.jsonl", "--engine", "ray")
     run = command(archive, *options)
-    deadline = time.monotonic() + 120
-    while not (victims := workers()) and run.poll() is None and time.monotonic() < deadline:
+    while not (victims := workers()) and run.poll() is None:  # Ray starts slowly
         time.sleep(0.05)
-    assert victims, "no worker was seen"
+    assert victims, run.communicate()[1]
     os.kill(victims[0], signal.SIGKILL)
     parts = archive / "ray.jsonl.parts"
     while not list(parts.glob("part-*.json")) and run.poll() is None:
