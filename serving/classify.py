@@ -63,11 +63,11 @@ Text must be UTF-8. Offsets count Unicode code points of the document; line ends
 and a byte order mark does not count."""
 
 _OUTPUT = """\
-Without --format, the suffix of -o decides (.jsonl, .jsonl.gz, .jsonl.zst, .csv,
-.parquet, or .txt for the table); standard output is a table on a terminal and JSON Lines otherwise. A CSV file begins with the byte order mark that
-Excel needs to read Arabic (read it as utf-8-sig); CSV on standard output has none. A CSV cell that
-a spreadsheet would run as a formula gets an apostrophe in front; rasd takes it off when it reads
-the file.
+Without --format, the suffix of -o decides (.jsonl, .jsonl.gz, .jsonl.zst, .csv, .parquet, or .txt
+for the table); standard output is a table on a terminal and JSON Lines otherwise. A CSV file begins
+with the byte order mark that Excel needs to read Arabic (read it as utf-8-sig); CSV on standard
+output has none. A CSV cell that a spreadsheet would run as a formula gets an apostrophe in front;
+rasd takes it off when it reads the file.
 
 With -o the output file appears when it is complete. Repeat an interrupted command to continue it.
 Bad records are set aside in OUT.rejected.jsonl; without -o the first one ends the command."""
