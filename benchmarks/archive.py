@@ -119,7 +119,7 @@ def read_split_write(archive: Path, folder: Path) -> None:
     job = Job(ReadOptions("document", "text", "id"), folder, output_format("jsonl"), 100_000, False)
     labeller, total = Labeller(job, _SameAnswer()), PartSummary()
     started = time.perf_counter()
-    slices = plan(find_sources([str(archive)]), lines=False, text_field="text")
+    slices = plan(find_sources([str(archive)]), lines=False, text_fields=["text"])
     for number, sources in enumerate(slices):
         for part in labeller.label(number, sources):
             total += part

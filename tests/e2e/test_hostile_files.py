@@ -93,7 +93,7 @@ def test_a_small_file_that_holds_an_endless_record_is_refused(tmp_path, name):
         file.write(start.get(name.split(".")[1], b""))
         for _ in range(6):
             file.write(b"a" * 2**25)
-    assert "128 MiB" in refused(tmp_path, "classify", name, "--format", "jsonl")
+    assert "over 16 MB" in refused(tmp_path, "classify", name, "--format", "jsonl")
 
 
 @pytest.mark.parametrize("verb", ["classify", "validate"])
