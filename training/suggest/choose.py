@@ -60,9 +60,9 @@ def _spread(records: Sequence[Record], clusters: int, seed: int) -> list[Record]
     matrix = letters.fit_transform([record.text for record in records])
     reduced = TruncatedSVD(min(_WIDTH, *matrix.shape), random_state=seed).fit_transform(matrix)
     numbers = KMeans(clusters, n_init=1, random_state=seed).fit_predict(normalize(reduced))
-    seen: set[int] = set()
-    first, rest = [], []
+    first: dict[int, Record] = {}
+    rest: list[Record] = []
     for number, record in zip(numbers.tolist(), records, strict=True):
-        (rest if number in seen else first).append(record)
-        seen.add(number)
-    return first + rest
+        if first.setdefault(number, record) is not record:
+            rest.append(record)
+    return [*first.values(), *rest]
