@@ -1,4 +1,4 @@
-"""`rasd classify INPUT --check`: what the input holds and every problem in it, without the model."""
+"""`rasd classify INPUT --check`: what the input holds and every problem in it, no model needed."""
 
 import sys
 from collections import Counter

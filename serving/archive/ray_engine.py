@@ -61,7 +61,8 @@ def on_ray(
         )
     except Exception as error:  # Ray raises plain ones, for example after 30 s on a busy machine
         raise RasdError(
-            f"Ray did not start: {' '.join(str(error).split())}\nRepeat the command to try again."
+            f"Ray did not start: {' '.join(str(error).split())}",
+            "Repeat the command to try again.",
         ) from error
     # A worker process has a single thread for its model: cores never wait for each other.
     task = ray.remote(num_cpus=1, max_retries=-1)(_label_slice)
