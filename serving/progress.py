@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 PATIENCE = 2.0  # seconds before there is a bar
+# Seconds over which the speed is measured: a slow machine needs many for one chunk of sentences.
+WINDOW = 300.0
 
 
 class SentenceProgress:
@@ -70,6 +72,7 @@ class SentenceProgress:
             TimeRemainingColumn(),
             console=Console(stderr=True),
             transient=True,
+            speed_estimate_period=WINDOW,
         )
         bar.add_task("", total=self._total, completed=int(self._bytes), sentences=self.sentences)
         bar.start()

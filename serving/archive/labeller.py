@@ -146,11 +146,11 @@ class _Documents:
                 with source.open() as file:
                     for item in read_documents(source, file, options):
                         if source.place:  # standard input has no position
-                            self.position = before + file.tell()
+                            self.position = before + file.tell() * source.expansion
                         yield item
             except OSError as error:
                 yield unreadable(source, error)
-            before += source.size
+            before += source.work
         self.position = before
 
 

@@ -122,7 +122,7 @@ class Archive:
         read = self.job.read
         slices = plan(self.sources, lines=read.unit == "sentence", text_fields=read.text_names)
         again = self._readable_again
-        size = sum(source.size for sources in slices for source in sources) if again else None
+        size = sum(source.work for sources in slices for source in sources) if again else None
         total, stop = parts.total(), StopSignal(None if again else self.job.folder)
         with (
             stop.watched(),
@@ -144,7 +144,8 @@ def here(
     labeller = Labeller(job, classifier, lambda new, at: progress.update(new, done + at))
     for number, sources in enumerate(slices):
         yield from labeller.label(number, sources)
-        done += sum(source.size for source in sources)
+        done += sum(source.work for source in sources)
+        progress.update(0, done)  # also where an earlier run has finished the slice
 
 
 def rejected_file(output: Path) -> Path:

@@ -53,6 +53,8 @@ SUFFIXES: dict[str, Kind] = {
 }
 # Names of their own for a compressed tar.
 _TARS = {".tgz": ".gz", ".txz": ".xz", ".tbz2": ".bz2", ".tzst": ".zst"}
+# Arabic news, compressed, becomes about a quarter.
+EXPANSION = 4
 SUPPORTED = (
     f"Supported: {', '.join(SUFFIXES)}, each also as {' or '.join(PROGRAMS)}; folders of them; "
     "- for stdin; URLs."
@@ -123,6 +125,16 @@ class Source:
         except OSError:
             found = None
         return (found.st_size, found.st_mtime_ns) if found else (0, 0)
+
+    @property
+    def expansion(self) -> int:
+        """How many bytes of text a byte on disk becomes: the time to label follows the text."""
+        return EXPANSION if self.compression else 1
+
+    @property
+    def work(self) -> int:
+        """The bytes of text, about."""
+        return self.size * self.expansion
 
     @property
     def separator(self) -> str | None:

@@ -112,7 +112,7 @@ function legend(hidden, redraw) {
 
 function niceTop(value) {
   const power = 10 ** Math.floor(Math.log10(Math.max(value, 1)));
-  return [1, 2, 5, 10].map((factor) => factor * power).find((top) => top >= value);
+  return [1, 2, 3, 4, 6, 8, 10].map((factor) => factor * power).find((top) => top >= value);
 }
 
 function timeChart(rows, shown, width) {
