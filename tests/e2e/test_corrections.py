@@ -10,7 +10,7 @@ from running_service import RASD, RunningService, wait_for
 from serving.feedback import NewCorrection, open_store
 
 CORRECTION = {
-    "text": "نفت الوزارة صحة الأنباء.",
+    "text": "نفت الوزارة وقوع الهجوم.",
     "label": "denial",
     "predicted": "other",
     "model": "default@0",

@@ -19,7 +19,7 @@ from running_service import RunningService, wait_for
 from serving.service.metrics import resident_bytes
 
 MIB = 2**20
-BODY = json.dumps({"sentences": ["نفت الوزارة صحة الأنباء."]}).encode()
+BODY = json.dumps({"sentences": ["نفت الوزارة وقوع الهجوم."]}).encode()
 HEAD = b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 REQUEST = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
 LIVE = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n"
