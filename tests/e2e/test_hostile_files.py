@@ -127,7 +127,7 @@ def test_names_from_outside_cannot_steer_the_terminal(tmp_path, name, arguments)
 
 def test_names_that_are_no_text_and_yaml_keys_are_escaped_too(tmp_path):
     (tmp_path / "in.yaml").write_text('"\\e[31m\\u202E\\n": 1\n', encoding="utf-8")
-    assert "\\x1b[31m\\u202e" in refused(tmp_path, "validate", "in.yaml")
+    assert "\\x1b[31m\\u202e" in refused(tmp_path, "serve", "--config", "in.yaml")
     path = os.fsencode(tmp_path) + b"/\xff\n.jsonl"
     Path(os.fsdecode(path)).write_bytes(b"{")
     assert "\\udcff\\n.jsonl" in refused(tmp_path, "validate", b"\xff\n.jsonl")
