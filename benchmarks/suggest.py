@@ -2,7 +2,7 @@
 
     python benchmarks/suggest.py --train FILE --dev FILE --out suggest.png
 
-Of 20,000 labelled sentences, 300 are known at the start. In each round a linear model learns what
+Of 15,000 labelled sentences, 300 are known at the start. In each round a linear model learns what
 is known, and 200 more labels are uncovered: those of random sentences, or of those that
 `rasd suggest` chooses with that model's probabilities. Macro-F1 is measured on --dev.
 """
@@ -31,7 +31,7 @@ from training.suggest.shortlist import shortlist
 
 NAMES = LabelScheme.read(Path(__file__).parents[1] / "configs" / "labels.yaml").names
 NORMALIZE = NORMALIZERS["light"].apply
-POOL, START, STEP = 20_000, 300, 200
+POOL, START, STEP = 15_000, 300, 200
 # Turns distances from the SVM's boundaries into probabilities; their order hardly depends on it.
 TEMPERATURE = 0.4
 

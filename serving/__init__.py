@@ -4,7 +4,7 @@ Classify sentences. The first answer for a model name or folder loads it:
 
 >>> from serving import Classifier
 >>> classifier = Classifier.load("fast")
->>> [answer] = classifier.classify(["نفت الوزارة صحة الأنباء."])
+>>> [answer] = classifier.classify(["نفت الوزارة وقوع الهجوم."])
 >>> answer.label, answer.certain
 ('denial', True)
 
@@ -17,7 +17,7 @@ Split a text. Offsets count Unicode code points, so that `text[start:end]` is th
 Classify documents. Each sentence becomes a record with the fields that `rasd classify` writes:
 
 >>> from serving import classify_documents
->>> for record in classify_documents(["نفت الوزارة صحة الأنباء. وأدان الوزير الهجوم."], classifier):
+>>> for record in classify_documents(["نفت الوزارة وقوع الهجوم. وأدان الوزير الهجوم."], classifier):
 ...     print(record.doc_id, record.sentence, record.label)
 0 0 denial
 0 1 official_response

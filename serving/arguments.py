@@ -10,7 +10,8 @@ def add_model(options: argparse._ActionsContainer) -> None:
         "--model",
         type=Path,
         metavar="MODEL",
-        help="default (used if omitted), fast, or the folder of a bundle that you trained",
+        help="default (used if omitted), fast, cascade (fast, then default where it is not sure), "
+        "or the folder of a bundle that you trained",
     )
 
 

@@ -1,4 +1,4 @@
-"""`rasd classify --check`: what the input holds and every problem in it, without the model."""
+"""`rasd classify INPUT --check`: what the input holds and every problem in it, without a model."""
 
 import sys
 from collections import Counter

@@ -49,20 +49,25 @@ INPUT is one or more of
   FILE.json     a JSON array: one document per object; or a single object
   FILE.csv      a table with a header (also .tsv): one document per row; comma-, semicolon- or
                 tab-separated
-  FILE.*.gz     any of these, compressed (.gz or .xz)
+  FILE.parquet  also .arrow, .feather and .xlsx: one document per row
+  result.json   Telegram Desktop's export: one document per message
+  FILE.html     the main text of a web page; .warc: of every page
+  FILE.zip      all of these files in it; also .tar
+  FILE.*.gz     any of these, compressed (.gz, .xz, .bz2 or .zst)
   FOLDER        all of these files in it and its subfolders, sorted by path, except hidden ones;
                 ids are relative to the folder
+  s3://…        a file or folder at a URL
   -             standard input: JSON, JSON Lines or a table if its first lines look like one,
                 otherwise one plain-text document
 Text must be UTF-8. Offsets count Unicode code points of the document; line ends count as they are
 and a byte order mark does not count."""
 
 _OUTPUT = """\
-Without --format, the suffix of -o decides (.jsonl, .csv, or .txt for the table); standard output is
-a table on a terminal and JSON Lines otherwise. A CSV file begins with the byte order mark that
-Excel needs to read Arabic (read it as utf-8-sig); CSV on standard output has none. A CSV cell that
-a spreadsheet would run as a formula gets an apostrophe in front; rasd takes it off when it reads
-the file.
+Without --format, the suffix of -o decides (.jsonl, .jsonl.gz, .jsonl.zst, .csv, .parquet, or .txt
+for the table); standard output is a table on a terminal and JSON Lines otherwise. A CSV file begins
+with the byte order mark that Excel needs to read Arabic (read it as utf-8-sig); CSV on standard
+output has none. A CSV cell that a spreadsheet would run as a formula gets an apostrophe in front;
+rasd takes it off when it reads the file.
 
 With -o the output file appears when it is complete. Repeat an interrupted command to continue it.
 Bad records are set aside in OUT.rejected.jsonl; without -o the first one ends the command."""

@@ -5,6 +5,7 @@ Every node reads the input and writes the parts under the same paths (a shared f
 part on. Pending tasks are what Ray's autoscaler looks at.
 """
 
+import logging
 import os
 import socket
 from collections.abc import Generator, Sequence
@@ -52,10 +53,16 @@ def on_ray(
             "Install it with: pip install 'rasd[ray]'",
         ) from error
     try:
-        ray.init(address=address, include_dashboard=False, log_to_driver=False)
+        ray.init(
+            address=address,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
     except Exception as error:  # Ray raises plain ones, for example after 30 s on a busy machine
         raise RasdError(
-            f"Ray did not start: {' '.join(str(error).split())}\nRepeat the command to try again."
+            f"Ray did not start: {' '.join(str(error).split())}",
+            "Repeat the command to try again.",
         ) from error
     # A worker process has a single thread for its model: cores never wait for each other.
     task = ray.remote(num_cpus=1, max_retries=-1)(_label_slice)

@@ -206,7 +206,8 @@ class JsonText:
             size += end - start
             self._move(end)
             if not self._read_on():
-                raise json.JSONDecodeError("Unterminated value", self.text, self.at)
+                what = f"Unterminated value of over {MAX_RECORD // 2**20} MB"
+                raise json.JSONDecodeError(what, self.text, self.at)
 
     def _move(self, at: int) -> None:
         self.line += self.text.count("\n", self.at, at)

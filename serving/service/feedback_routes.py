@@ -15,7 +15,7 @@ from serving.service.http_problems import ProblemError, problems
 
 _EXAMPLES = {
     "correction": {
-        "text": "نفت الوزارة صحة الأنباء.",
+        "text": "نفت الوزارة وقوع الهجوم.",
         "label": "denial",
         "predicted": "official_response",
         "model": "default@0123456789ab",

@@ -27,8 +27,8 @@ from serving.service.schemas import (
 
 SCORING = ("/v1/classify", "/predict", "/")
 
-_ARTICLE = "نفت الوزارة صحة الأنباء. وتبنت الجماعة الهجوم على الثكنة."
-_SENTENCES = ["نفت الوزارة صحة الأنباء.", "وتبنت الجماعة الهجوم على الثكنة."]
+_ARTICLE = "نفت الوزارة وقوع الهجوم. وتبنت الجماعة الهجوم على الثكنة."
+_SENTENCES = ["نفت الوزارة وقوع الهجوم.", "وتبنت الجماعة الهجوم على الثكنة."]
 _CLASSIFY_EXAMPLES = {
     "documents": {"documents": [{"id": "article-1", "text": _ARTICLE}]},
     "sentences": {"sentences": _SENTENCES},

@@ -177,7 +177,7 @@ def test_more_rejected_records_than_allowed_stop_the_run_and_keep_what_is_done(a
 def test_one_wrongly_encoded_file_of_a_folder_is_one_rejected_file(tmp_path):
     (tmp_path / "news").mkdir()
     for number in range(5):
-        text = "نفت الوزارة صحة الأنباء. وهز انفجار وسط المدينة."
+        text = "نفت الوزارة وقوع الهجوم. وهز انفجار وسط المدينة."
         encoding = "cp1256" if number == 2 else "utf-8"
         (tmp_path / "news" / f"{number}.txt").write_bytes(text.encode(encoding))
     code, errors = finish("news", "-o", "out.jsonl", cwd=tmp_path)

@@ -11,7 +11,7 @@ import pytest
 
 from serving.bundle import shipped_model
 
-GOOD = "نفت الوزارة صحة الأنباء.\n"
+GOOD = "نفت الوزارة وقوع الهجوم.\n"
 SEVEN_LINES = '{"text": "خبر"}\n' * 6 + '{"text": "خبر"\n'
 
 
@@ -111,7 +111,7 @@ def test_bad_standard_input(rasd, tmp_path):
         ("missing/out.jsonl", "there is no folder missing", "Make it first"),
         ("folder", "folder: holds something other than a run's parts", "Name a new folder"),
         ("good.txt", "good.txt: is also an input", "another file"),
-        ("out.parquet", "'.parquet' names no format", "--format"),
+        ("out.docx", "'.docx' names no format", "--format"),
         pytest.param(
             "/dev/null",
             "is a device",

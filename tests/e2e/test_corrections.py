@@ -10,7 +10,7 @@ from running_service import RASD, RunningService, wait_for
 from serving.feedback import NewCorrection, open_store
 
 CORRECTION = {
-    "text": "نفت الوزارة صحة الأنباء.",
+    "text": "نفت الوزارة وقوع الهجوم.",
     "label": "denial",
     "predicted": "other",
     "model": "default@0",
@@ -49,7 +49,7 @@ def test_a_correction_is_created_then_updated(service):
         ({"text": "!!"}, "text", "no letter or digit"),
         ({"text": "نفى\0ذلك"}, "text", "NUL"),
         ({"probabilities": {"denial": 1.5}}, "probabilities.denial", "less than or equal to 1"),
-        ({"unknown": 1}, "unknown", "not permitted"),
+        ({"unknown": 1}, "unknown", "unknown field; the fields are text, label"),
         ({"model": None}, "model", "string"),
     ],
 )

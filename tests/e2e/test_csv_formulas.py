@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from serving.feedback import Correction, open_store
+from serving.feedback import NewCorrection, open_store
 
 TEXTS = ["=HYPERLINK(0)", "+964 قال", "-5 درجات", "@user نفى", "'=1+1", "نفى ذلك."]
 NEUTRAL = ["'=HYPERLINK(0)", "'+964 قال", "'-5 درجات", "'@user نفى", "''=1+1", "نفى ذلك."]
@@ -52,7 +52,7 @@ def test_raw_csv_is_the_texts_themselves_and_needs_csv(rasd, news):
 
 def test_exported_corrections_are_neutral(rasd, tmp_path):
     store = open_store(f"sqlite:///{tmp_path / 'feedback.db'}")
-    store.add(Correction("=1+1 نفى", "denial", "other", "m@1", annotator="@desk", note="-x"))
+    store.add(NewCorrection("=1+1 نفى", "denial", "other", "m@1", annotator="@desk", note="-x"))
     store.close()
     assert rasd("feedback", "export", "-o", "out.csv").returncode == 0
     assert rasd("feedback", "export", "-o", "raw.csv", "--raw-csv").returncode == 0

@@ -93,7 +93,7 @@ def test_a_small_file_that_holds_an_endless_record_is_refused(tmp_path, name):
         file.write(start.get(name.split(".")[1], b""))
         for _ in range(6):
             file.write(b"a" * 2**25)
-    assert "128 MiB" in refused(tmp_path, "classify", name, "--format", "jsonl")
+    assert "over 16 MB" in refused(tmp_path, "classify", name, "--format", "jsonl")
 
 
 @pytest.mark.parametrize("verb", ["classify", "validate"])
@@ -127,7 +127,7 @@ def test_names_from_outside_cannot_steer_the_terminal(tmp_path, name, arguments)
 
 def test_names_that_are_no_text_and_yaml_keys_are_escaped_too(tmp_path):
     (tmp_path / "in.yaml").write_text('"\\e[31m\\u202E\\n": 1\n', encoding="utf-8")
-    assert "\\x1b[31m\\u202e" in refused(tmp_path, "validate", "in.yaml")
+    assert "\\x1b[31m\\u202e" in refused(tmp_path, "serve", "--config", "in.yaml")
     path = os.fsencode(tmp_path) + b"/\xff\n.jsonl"
     Path(os.fsdecode(path)).write_bytes(b"{")
     assert "\\udcff\\n.jsonl" in refused(tmp_path, "validate", b"\xff\n.jsonl")

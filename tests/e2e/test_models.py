@@ -13,7 +13,7 @@ from running_service import RunningService, wait_for
 from serving.bundle import shipped_model
 from serving.trial import try_bundle
 
-SENTENCES = ["نفت الوزارة صحة الأنباء.", "وتبنت الجماعة الهجوم على الثكنة."]
+SENTENCES = ["نفت الوزارة وقوع الهجوم.", "وتبنت الجماعة الهجوم على الثكنة."]
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from serving.labels import LabelScheme
 from serving.text.normalize import NORMALIZERS
 from training.labelled.reading import read_labelled
 
-DENIAL = "نفت الوزارة صحة الأنباء."
+DENIAL = "نفت الوزارة وقوع الهجوم."
 CLAIM = "تبنت الجماعة الهجوم."
 LABELS = {DENIAL: "denial", CLAIM: "claim"}
 BOM = codecs.BOM_UTF8

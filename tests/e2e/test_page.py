@@ -174,8 +174,8 @@ def test_formulas_are_neutral_in_the_csv_and_come_back_with_it(page, tmp_path):
 
 
 def test_files_of_every_kind_stand_beside_each_other(page, tmp_path):
-    (tmp_path / "a.txt").write_text("نفت الوزارة صحة الأنباء.", encoding="utf-8-sig")
-    (tmp_path / "old.txt").write_text("نفت الوزارة صحة الأنباء.", encoding="cp1256")
+    (tmp_path / "a.txt").write_text("نفت الوزارة وقوع الهجوم.", encoding="utf-8-sig")
+    (tmp_path / "old.txt").write_text("نفت الوزارة وقوع الهجوم.", encoding="cp1256")
     (tmp_path / "b.jsonl").write_text(
         json.dumps({"id": 7, "text": "🙂 تبنت الجماعة الهجوم.\nونفى الجيش ذلك."}) + "\n\n",
         encoding="utf-8",
@@ -222,7 +222,7 @@ def test_dropped_files_are_read(page):
     page.evaluate(
         """() => {
             const transfer = new DataTransfer();
-            transfer.items.add(new File(["نفت الوزارة صحة الأنباء."], "dropped.txt"));
+            transfer.items.add(new File(["نفت الوزارة وقوع الهجوم."], "dropped.txt"));
             dispatchEvent(new DragEvent("dragover", {dataTransfer: transfer}));
             dispatchEvent(new DragEvent("drop", {dataTransfer: transfer}));
         }"""
@@ -232,7 +232,7 @@ def test_dropped_files_are_read(page):
 
 
 def test_a_long_text_is_sent_in_pieces_and_put_together(page):
-    paragraph = "نفت الوزارة صحة الأنباء 🙂. وتبنت الجماعة الهجوم على الثكنة.\n\n"
+    paragraph = "نفت الوزارة وقوع الهجوم 🙂. وتبنت الجماعة الهجوم على الثكنة.\n\n"
     text = paragraph * 500
     paste(page, text)
     expect(page.locator("#status")).to_contain_text("1000 sentences")
@@ -275,7 +275,7 @@ def test_a_service_with_keys_asks_for_one_and_keeps_it_for_the_tab(browser, tmp_
             page.fill("#key", KEY)
             page.keyboard.press("Enter")
             expect(dialog).to_be_hidden()
-            paste(page, "نفت الوزارة صحة الأنباء.")
+            paste(page, "نفت الوزارة وقوع الهجوم.")
             expect(page.locator(".sentence")).to_have_count(1)
             assert page.evaluate("sessionStorage.getItem('rasd.key')") == KEY
             assert KEY not in page.evaluate("JSON.stringify(localStorage)")
@@ -284,7 +284,7 @@ def test_a_service_with_keys_asks_for_one_and_keeps_it_for_the_tab(browser, tmp_
 def test_a_correction_that_is_not_stored_is_said_and_taken_back(browser, tmp_path):
     with RunningService(tmp_path, config="feedback: {database: null}\n") as service:
         for page in visit(browser, service, locale="en"):
-            paste(page, "نفت الوزارة صحة الأنباء.")
+            paste(page, "نفت الوزارة وقوع الهجوم.")
             sentence = page.locator(".sentence")
             before = sentence.get_attribute("data-label")
             sentence.click()

@@ -14,7 +14,7 @@ from serving.records import Prediction
 from serving.text.sentences import split_sentences
 
 ROOT = Path(__file__).parents[2]
-ARTICLE = "نفت الوزارة صحة الأنباء.\nوتبنت الجماعة الهجوم على الثكنة.\n***\nوأدان الوزير الهجوم."
+ARTICLE = "نفت الوزارة وقوع الهجوم.\nوتبنت الجماعة الهجوم على الثكنة.\n***\nوأدان الوزير الهجوم."
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_a_document_without_full_stops_is_read_to_its_end(service, classifier):
 
 
 def test_a_bad_sentence_has_its_own_error_and_its_neighbours_are_answered(service):
-    sentences = ["نفت الوزارة صحة الأنباء.", "***", "", "وأدان الوزير الهجوم."]
+    sentences = ["نفت الوزارة وقوع الهجوم.", "***", "", "وأدان الوزير الهجوم."]
     records = service.client.post("/v1/classify", json={"sentences": sentences}).json()["sentences"]
     assert [record["text"] for record in records] == sentences
     assert ["error" in record for record in records] == [False, True, True, False]
@@ -167,7 +167,7 @@ def test_an_unknown_field_is_answered_with_those_there_are(service):
 
 
 def test_more_sentences_than_allowed_in_documents_are_refused(service):
-    text = "نفت الوزارة صحة الأنباء. " * 2001
+    text = "نفت الوزارة وقوع الهجوم. " * 2001
     body = problem(
         service.client.post("/v1/classify", json={"documents": [{"text": text}]}), 422, "too-many"
     )

@@ -8,7 +8,7 @@ import pytest
 
 JSON = {"content-type": "application/json"}
 GZIP = JSON | {"content-encoding": "gzip"}
-TEXTS = ["نفت الوزارة صحة الأنباء.", "وأدان الوزير الهجوم."]
+TEXTS = ["نفت الوزارة وقوع الهجوم.", "وأدان الوزير الهجوم."]
 BODY = json.dumps({"sentences": TEXTS}).encode()
 LIMIT = 2 * 2**20
 

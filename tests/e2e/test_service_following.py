@@ -19,7 +19,7 @@ from bundles import (
 )
 from running_service import RASD, RunningService, wait_for
 
-SENTENCE = "نفت الوزارة صحة الأنباء."
+SENTENCE = "نفت الوزارة وقوع الهجوم."
 PATIENCE = 60.0
 
 # Root reads every file, unless it gives up the right to.

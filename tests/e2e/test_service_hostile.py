@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import resource
 import signal
 import socket
 import struct
@@ -18,7 +19,7 @@ from running_service import RunningService, wait_for
 from serving.service.metrics import resident_bytes
 
 MIB = 2**20
-BODY = json.dumps({"sentences": ["نفت الوزارة صحة الأنباء."]}).encode()
+BODY = json.dumps({"sentences": ["نفت الوزارة وقوع الهجوم."]}).encode()
 HEAD = b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 REQUEST = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
 LIVE = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n"
@@ -91,11 +92,12 @@ def sockets(service):
     return found
 
 
-def test_endless_trailers_are_refused_and_cost_no_memory(service):
+@pytest.mark.parametrize("head", [HEAD, LIVE], ids=["read", "unread"])
+def test_endless_trailers_are_refused_and_cost_no_memory(service, head):
     before = resident(service)
     client = connect(service)
     chunk = b"%x\r\n%b\r\n" % (len(BODY), BODY)
-    client.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunk + b"0\r\n")
+    client.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n" + chunk + b"0\r\n")
     lines = b"".join(b"x-%d: %s\r\n" % (n, b"v" * 100) for n in range(10_000))
     sent = 0
     with pytest.raises((BrokenPipeError, ConnectionResetError)):
@@ -138,6 +140,8 @@ def test_a_connection_that_stops_in_the_middle_is_closed(service, more):
 
 
 def test_a_full_house_makes_room_for_those_who_ask(service):
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 4096), most))
     crowd = []
     for _ in range(1005):
         client = connect(service)

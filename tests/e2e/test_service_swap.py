@@ -10,7 +10,7 @@ from running_service import RunningService, wait_for
 
 from serving.bundle import MANIFEST, shipped_model
 
-SENTENCES = ["نفت الوزارة صحة الأنباء.", "وتبنت الجماعة الهجوم على الثكنة.", "وأدان الوزير ذلك."]
+SENTENCES = ["نفت الوزارة وقوع الهجوم.", "وتبنت الجماعة الهجوم على الثكنة.", "وأدان الوزير ذلك."]
 
 
 def add_version(registry, name):

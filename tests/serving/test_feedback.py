@@ -28,7 +28,7 @@ SCHEME = LabelScheme.model_validate(
 )
 
 
-def correction(text: str = "نفت الوزارة صحة الأنباء.", **fields) -> NewCorrection:
+def correction(text: str = "نفت الوزارة وقوع الهجوم.", **fields) -> NewCorrection:
     return NewCorrection(
         **{"text": text, "label": "denial", "predicted": "other", "model": "m@1"} | fields
     )

@@ -10,7 +10,7 @@ from serving.labelling import label, tasks, whole
 from serving.records import Document
 from serving.text.sentences import split_sentences
 
-ARTICLE = "نفت الوزارة صحة الأنباء. وأدان الوزير الهجوم.\n***"
+ARTICLE = "نفت الوزارة وقوع الهجوم. وأدان الوزير الهجوم.\n***"
 
 
 @pytest.fixture(scope="module")

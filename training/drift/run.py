@@ -85,7 +85,9 @@ def _profiles(
                     "Name the model that labelled it with --model, or label the archive again.",
                 )
             shares = np.array(list(record.probabilities.values()))
-            yield record, profile(shares, item.ids, unknown, certain=record.certain)
+            # As `rasd export` counts: a truncated sentence is uncertain only by its probability.
+            certain = bool(shares.max() >= bundle.manifest.threshold)
+            yield record, profile(shares, item.ids, unknown, certain=certain)
 
 
 def _table(changes: list[Change]) -> str:

@@ -130,7 +130,7 @@ class AnnotationTools:
             return None
         inputs = fields.get("inputs")
         text = fields.get("text") or (inputs.get(self._text) if isinstance(inputs, dict) else None)
-        if fields["annotation"] is None:
+        if fields["annotation"] is None or fields.get("status") == "Discarded":
             return []
         about = {
             "id": fields.get("id"),

@@ -24,6 +24,8 @@ from training.labelled.fields import FieldNames
 from training.labelled.label_names import LabelNames, as_written
 from training.labelled.label_studio import LabelStudio
 
+# What a file may hold as a number, and is a name.
+_WRITTEN = ("label", "second", "annotator")
 _LONGEST_COLUMN = 60  # characters; what is longer is a text, not a kind of sentence
 
 Normalize = Callable[[str], str]
@@ -211,7 +213,7 @@ def _check_fields(path: Path, row: Row, names: LabelNames) -> LabelledSentence |
         for name, value in row.fields.items()
         if value != "" or name in ("text", "label")
     }
-    given |= {name: as_written(given[name]) for name in ("label", "second") if name in given}
+    given |= {name: as_written(given[name]) for name in _WRITTEN if name in given}
     try:
         fields = _Fields.model_validate(given)
     except ValidationError as error:

@@ -80,6 +80,8 @@ def retrain(config: RetrainConfig, request: Request, *, command: Sequence[str]) 
         _say_result(result, report)
         if result.promoted and request.registry:
             _promote(request.registry, folder.name, bundle, record=report, result=result)
+        elif result.promoted:
+            sys.stderr.write(f"the challenger is in {bundle}; no registry was named\n")
     return result.promoted
 
 

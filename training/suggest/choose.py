@@ -4,10 +4,9 @@ Cluster-margin sampling (Citovsky et al. 2021, "Batch Active Learning at Scale")
 shares of the predicted labels: a rare label gets as many places as a common one.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 
-from sklearn.cluster import MiniBatchKMeans
+from sklearn.cluster import KMeans
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
@@ -16,11 +15,9 @@ from serving.records import Record
 from training.suggest.shortlist import uncertainty
 from training.validate.near_duplicates import near_identical
 
-# How many records per place a shortlist should have. More of them are more diverse and less
-# uncertain.
-DEPTH = 5
-_SPARE = 2  # clusters per place: some are near-duplicates of others
-_WIDTH = 64  # dimensions in which texts are clustered
+# How many records per place are looked at. More of them are more diverse and less uncertain.
+DEPTH = 3
+_WIDTH = 32  # dimensions in which texts are clustered
 
 
 def choose(shortlists: Mapping[str, Sequence[Record]], count: int, seed: int) -> list[Record]:
@@ -29,41 +26,43 @@ def choose(shortlists: Mapping[str, Sequence[Record]], count: int, seed: int) ->
     `shortlists` has the records of each predicted label, the most uncertain first. Places that a
     label cannot fill go to more frequent labels. The same arguments give the same records.
     """
+    chosen: list[Record] = []
     # Rare labels first, so that what they leave is shared by the others.
     by_size = sorted(shortlists, key=lambda label: (len(shortlists[label]), label))
-    spread = {
-        label: _spread(shortlists[label], _SPARE * math.ceil(count / len(by_size)), seed)
-        for label in by_size
-    }
-    distinct = _without_twins([record for label in by_size for record in spread[label]])
-    chosen: list[Record] = []
     for place, label in enumerate(by_size):
         share = (count - len(chosen)) // (len(by_size) - place)
-        chosen += [record for record in distinct if record.label == label][:share]
+        if share:
+            found = _distinct(shortlists[label], chosen, share)
+            chosen += _spread(found, share, seed)[:share]
     return sorted(chosen, key=uncertainty, reverse=True)
 
 
+def _distinct(records: Sequence[Record], chosen: list[Record], share: int) -> list[Record]:
+    """Return the first records that are near-identical to no earlier and no chosen one.
+
+    Looks at DEPTH records per place, and at more if these leave places empty.
+    """
+    size = DEPTH * share
+    while True:
+        texts = [record.text for record in [*chosen, *records[:size]]]
+        later = {pair.second - len(chosen) for pair in near_identical(texts)}
+        distinct = [record for row, record in enumerate(records[:size]) if row not in later]
+        if len(distinct) >= share or size >= len(records):
+            return distinct
+        size *= 2
+
+
 def _spread(records: Sequence[Record], clusters: int, seed: int) -> list[Record]:
-    """Return the most uncertain record of each cluster of texts, the most uncertain first."""
+    """Return the records, the most uncertain one of each cluster of texts before the others."""
     if len(records) <= clusters:
         return list(records)
-    texts = [record.text for record in records]
     letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 4), sublinear_tf=True)
-    matrix = letters.fit_transform(texts)
-    reduced = TruncatedSVD(min(_WIDTH, *matrix.shape), n_iter=2, random_state=seed).fit_transform(
-        matrix
-    )
-    vectors = normalize(reduced)
-    numbers = MiniBatchKMeans(clusters, n_init=1, random_state=seed).fit_predict(vectors)
+    matrix = letters.fit_transform([record.text for record in records])
+    reduced = TruncatedSVD(min(_WIDTH, *matrix.shape), random_state=seed).fit_transform(matrix)
+    numbers = KMeans(clusters, n_init=1, random_state=seed).fit_predict(normalize(reduced))
     first: dict[int, Record] = {}
+    rest: list[Record] = []
     for number, record in zip(numbers.tolist(), records, strict=True):
-        first.setdefault(number, record)
-    return list(first.values())
-
-
-def _without_twins(records: Sequence[Record]) -> list[Record]:
-    """Return the records without those that are near-identical to an earlier one."""
-    if len(records) < 2:
-        return list(records)
-    later = {pair.second for pair in near_identical([record.text for record in records])}
-    return [record for row, record in enumerate(records) if row not in later]
+        if first.setdefault(number, record) is not record:
+            rest.append(record)
+    return [*first.values(), *rest]

@@ -14,7 +14,7 @@ import pyarrow as pa
 import zstandard
 from pyarrow import feather, parquet
 
-GOOD = "نفت الوزارة صحة الأنباء."
+GOOD = "نفت الوزارة وقوع الهجوم."
 LINE = json.dumps({"text": GOOD}, ensure_ascii=False) + "\n"
 MB = 2**20
 

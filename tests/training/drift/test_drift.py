@@ -164,6 +164,18 @@ def test_the_reference_in_a_bundle_is_what_is_compared_with(files, make_bundle, 
     assert "label mix" in capsys.readouterr().out.splitlines()[-1]
 
 
+def test_an_exported_bundle_is_compared_with_its_held_out_sentences(tiny_run, capsys):
+    held_out = tiny_run / "checkpoint" / "held_out.jsonl"
+    stored = Bundle.load(tiny_run / "bundle").manifest.reference
+    assert stored is not None
+    assert sum(stored.labels) == len(held_out.read_text("utf-8").splitlines())
+    assert drift(held_out, "--model", tiny_run / "bundle", "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert not answer["retraining_due"]
+    # A distance of 0 comes out below 0 once the share of chance is taken off.
+    assert all(change["value"] < 0.02 for change in answer["changes"])
+
+
 @pytest.mark.parametrize("rows", [1, 19])
 def test_too_few_documents_are_refused(files, tmp_path, capsys, rows):
     few = write(tmp_path / "few.jsonl", [f"قصف رقم {n}" for n in range(rows)])

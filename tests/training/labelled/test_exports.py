@@ -133,6 +133,15 @@ def test_two_annotators_agreement_is_cohens_kappa(tmp_path):
     )
 
 
+def test_annotators_that_an_export_numbers_are_told_apart(tmp_path):
+    rows = [
+        {"id": 1, "text": CLAIM, "label": label, "annotator": who, "annotation_id": who}
+        for who, label in ((1, "claim"), (2, "denial"))
+    ]
+    warnings = read(json_lines(tmp_path / "a.jsonl", *rows), conflicts="majority").warnings
+    assert any("2 annotators labelled 1 sentences in common and agree on 0" in w for w in warnings)
+
+
 def test_more_annotators_agreement_is_fleiss_kappa(tmp_path):
     file = annotated(tmp_path, ("claim",) * 3, ("denial",) * 3, ("claim", "claim", "denial"))
     # Observed: (1 + 1 + 1/3) / 3 = 7/9. By chance: (5/9)**2 + (4/9)**2 = 41/81.

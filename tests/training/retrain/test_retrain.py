@@ -79,6 +79,7 @@ def report(stdout: str) -> dict:
     return json.loads(page.with_name("report.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.timeout(1800)
 def test_a_killed_retraining_continues_and_promotes_a_model_that_learned_the_corrections(
     config, registry
 ):
@@ -118,6 +119,7 @@ def test_a_killed_retraining_continues_and_promotes_a_model_that_learned_the_cor
     assert current_name(registry) == new
 
 
+@pytest.mark.timeout(1800)
 def test_wrong_labels_are_refused_and_the_champion_stays(config, registry, tmp_path):
     draw = random.Random(4)
     rows = [json.loads(line) for line in DENIALS.read_text(encoding="utf-8").splitlines()]
