@@ -116,10 +116,11 @@ class _SameAnswer:
 def read_split_write(archive: Path, folder: Path) -> None:
     """Do everything but labelling; print its speed and the peak memory of this process."""
     folder.mkdir()
-    job = Job(ReadOptions("document", "text", "id"), folder, output_format("jsonl"), 100_000, False)
+    options = ReadOptions()
+    job = Job(options, folder, output_format("jsonl"), cache=100_000, strict=False)
     labeller, total = Labeller(job, _SameAnswer()), PartSummary()
     started = time.perf_counter()
-    slices = plan(find_sources([str(archive)]), lines=False, text_fields=["text"])
+    slices = plan(find_sources([str(archive)]), lines=False, text_fields=options.text_names)
     for number, sources in enumerate(slices):
         for part in labeller.label(number, sources):
             total += part

@@ -105,7 +105,10 @@ def ray_data(source: Path, folder: Path) -> Callable[[], object]:
     import ray
     import ray.data
 
-    ray.init(num_cpus=CORES, include_dashboard=False, log_to_driver=False, logging_level="error")
+    # Twice the cores: the models' actors hold one each, and reading and writing need some too.
+    ray.init(
+        num_cpus=2 * CORES, include_dashboard=False, log_to_driver=False, logging_level="error"
+    )
     ray.data.DataContext.get_current().enable_progress_bars = False
     target = folder / "ray"
 
@@ -113,7 +116,11 @@ def ray_data(source: Path, folder: Path) -> Callable[[], object]:
         shutil.rmtree(target, ignore_errors=True)
         rows = ray.data.read_json(str(source)).select_columns(["text"]).repartition(CORES * 4)
         rows.map_batches(
-            PlainModel, fn_constructor_args=(1,), batch_size=BATCH, concurrency=CORES, num_cpus=1
+            PlainModel,
+            fn_constructor_args=(1,),
+            batch_size=BATCH,
+            compute=ray.data.ActorPoolStrategy(size=CORES),
+            num_cpus=1,
         ).write_json(str(target))
 
     return run
