@@ -187,7 +187,7 @@ def read_manifest(folder: Path) -> Manifest:
     Raises InputError.
     """
     path = folder / MANIFEST
-    ours = " or ".join(included_models())
+    ours = ", ".join(included_models())
     remedy = f"Name a folder made by `rasd train` or `rasd export`, or an included model: {ours}."
     if not os.path.isdir(folder):  # noqa: PTH112 - Path's raises where a name is too long
         raise InputError(f"{folder}: no such model folder", remedy)

@@ -41,7 +41,7 @@ def test_a_model_that_ships_goes_by_its_name_unless_a_folder_has_it(tmp_path, mo
     (tmp_path / "default").mkdir()
     with pytest.raises(InputError, match="default: not a bundle"):
         Bundle.load(Path("default"))
-    with pytest.raises(InputError, match="an included model: default or fast"):
+    with pytest.raises(InputError, match="an included model: cascade, default, fast"):
         Bundle.load(Path("defualt"))
 
 
