@@ -143,8 +143,8 @@ def test_results_say_what_the_archive_says(files, tmp_path, capsys):
     assert capsys.readouterr().out == direct
 
 
-def test_a_bundle_without_a_reference_asks_for_one(files, capsys):
-    assert drift(files[0], "--model", "fast") == 2
+def test_a_bundle_without_a_reference_asks_for_one(files, make_bundle, capsys):
+    assert drift(files[0], "--model", str(make_bundle("without"))) == 2
     error = capsys.readouterr().err.splitlines()
     assert len(error) == 2
     assert "no reference" in error[0] and "--reference FILE" in error[1]
