@@ -70,7 +70,8 @@ def _profiles(
     records: Iterable[Record], classifier: Classifier
 ) -> Iterator[tuple[Record, IntArray]]:
     """Yield each labelled record with its counts."""
-    bundle = classifier.bundle
+    # The tokens are those of a cascade's first model, which reads every sentence.
+    bundle = next(iter(classifier.bundle.stages), classifier.bundle)
     path = bundle.folder / "tokenizer.json"
     tokenizer = load_tokenizer(path, max_length=bundle.manifest.max_length)
     unknown = unknown_id(path)

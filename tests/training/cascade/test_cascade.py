@@ -113,3 +113,9 @@ def test_classify_and_evaluate_take_it_like_any_model(cascade, labelled, tmp_pat
     assert {record["model"].split("@")[0] for record in records} == {"cascade"}
     assert cli.main(["evaluate", str(labelled), "--model", str(cascade)]) == 0
     assert "cascade@" in capsys.readouterr().out
+
+
+def test_drift_takes_it_too(cascade, labelled, capsys):
+    arguments = ["drift", str(labelled), "--reference", str(labelled), "--unit", "sentence"]
+    assert cli.main([*arguments, "--model", str(cascade)]) == 0
+    assert "Retraining is not due." in capsys.readouterr().out

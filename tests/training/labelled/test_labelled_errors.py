@@ -133,7 +133,7 @@ BAD_FILES = {
         "task 5: one annotation with the labels claim and other",
         "one label per sentence",
     ),
-    "other form": ("a.xlsx", "x", "not a labelled file: its name ends in .xlsx", ".jsonl"),
+    "other form": ("a.docx", "x", "not a labelled file: its name ends in .docx", ".jsonl"),
 }
 
 
@@ -174,12 +174,12 @@ def test_all_problems_of_all_files_are_told_at_once(tmp_path: Path) -> None:
     a = json_lines(tmp_path / "a.jsonl", {"text": "", "label": "claim"}, {"label": "claim"})
     b = json_lines(tmp_path / "b.jsonl", *({"text": str(n), "label": "x"} for n in range(30)))
     error = refused(a, b)
-    lines = error.problem.splitlines()
+    *lines, remedy = str(error).splitlines()
     assert lines[0].startswith(f"{a}: line 1: 'text' is empty")
     assert lines[1].startswith(f"{a}: line 2: no field 'text'")
     assert lines[2].startswith(f"{b}: line 1: unknown label")
     assert lines[3:] == ["and 29 more"]
-    assert error.remedy == "Fix these 32 problems and run again."
+    assert remedy == error.remedy == "Fix these 32 problems and run again."
 
 
 @settings(deadline=None, max_examples=200)
