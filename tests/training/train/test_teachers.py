@@ -221,12 +221,12 @@ def test_a_run_killed_after_the_teachers_have_spoken_does_not_ask_them_again(
         ("distill.unlabelled=[{folder}/nothing.txt]", "no such file or folder"),
         ("distill.unlabelled=[{folder}/blank.txt]", "no sentence in"),
         ("distill.layers=[0, 7]", "the encoder has no layer 7"),
-        ("distill.unlabelled=[{folder}/archive.zip]", "cannot read this kind of file"),
+        ("distill.unlabelled=[{folder}/archive.docx]", "cannot read this kind of file"),
     ],
 )
 def test_what_cannot_be_learned_from_is_named(bundle, settings, tmp_path, setting, says):
     (tmp_path / "blank.txt").write_text("\n *** \n", encoding="utf-8")
-    (tmp_path / "archive.zip").write_bytes(b"PK")
+    (tmp_path / "archive.docx").write_bytes(b"PK")
     (tmp_path / "body.jsonl").write_text('{"body": "خبر"}', encoding="utf-8")
     (tmp_path / "run" / "bundle").mkdir(parents=True)
     given = settings(f"distill.teachers=[{bundle}]", setting.format(folder=tmp_path))
