@@ -225,7 +225,7 @@ def test_a_person_is_told_what_it_saves_and_what_was_checked(unigram_encoder, au
     report = run.stdout.splitlines()
     assert report[-1] == str(out)
     figures = {line.split("  ")[0]: line.split()[-2:] for line in report[1:4]}
-    assert figures.keys() == {"word pieces", "parameters", "megabytes"}
+    assert figures.keys() == {"tokens", "parameters", "megabytes"}
     for before, after in figures.values():
         assert float(after.replace(",", "")) < float(before.replace(",", ""))
     assert report[4].startswith("lines read twice: 60, with the same tokens (")

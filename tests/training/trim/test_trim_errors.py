@@ -39,7 +39,7 @@ BROKEN = {
     "no config": ("holds no config.json", lambda f: (f / "config.json").unlink()),
     "no weights": ("holds no model.safetensors", lambda f: (f / "model.safetensors").unlink()),
     "half the weights": (
-        "not whole safetensors",
+        "incomplete safetensors files",
         lambda f: (f / "model.safetensors").write_bytes(
             (f / "model.safetensors").read_bytes()[:2000]
         ),
