@@ -11,7 +11,7 @@ import pytest
 
 from serving.bundle import shipped_model
 
-GOOD = "نفت الوزارة وقوع الهجوم.\n"
+GOOD = "نفت الوزارة صحة الأنباء.\n"
 SEVEN_LINES = '{"text": "خبر"}\n' * 6 + '{"text": "خبر"\n'
 
 
