@@ -25,7 +25,8 @@ class LinearModel:
     """A linear SVM per label on TF-IDF of characters (2 to 5, within words) and words (1 to 2).
 
     `macro_f1` is the cross-validated macro-F1 of each C; `svm` has the best one. `temperature`
-    turns distances from the decision boundaries into probabilities.
+    turns distances from the decision boundaries into probabilities. `unseen` has the probabilities
+    of the sentences it was fitted on, by text, each from a fold that did not have the sentence.
     """
 
     features: FeatureUnion
@@ -33,12 +34,21 @@ class LinearModel:
     normalize: Normalize
     temperature: float
     macro_f1: dict[float, float]
+    unseen: dict[str, Float32Array]
 
     def probabilities(self, texts: Sequence[str]) -> Float32Array:
-        """Return probabilities (n, labels) of n sentences."""
+        """Return probabilities (n, labels) of n sentences.
+
+        Of those it was fitted on, the answers from cross-validation: for its training data an SVM
+        only repeats the labels.
+        """
         vectors = self.features.transform([self.normalize(text) for text in texts])
         distances = _by_label(self.svm.decision_function(vectors))
-        return softmax(distances.astype(np.float32), self.temperature)
+        answers = softmax(distances.astype(np.float32), self.temperature)
+        for row, text in enumerate(texts):
+            if text in self.unseen:
+                answers[row] = self.unseen[text]
+        return answers
 
 
 def check_learnable(sentences: Sequence[LabelledSentence]) -> None:
@@ -58,12 +68,7 @@ def fit_linear(
 
     C and the temperature come from cross-validation: on its training data an SVM is overconfident.
     """
-    features = FeatureUnion(
-        [
-            ("characters", _tfidf(analyzer="char_wb", ngram_range=(2, 5))),
-            ("words", _tfidf(analyzer="word", ngram_range=(1, 2), token_pattern=r"\w+")),
-        ]
-    )
+    features = tf_idf()
     vectors = features.fit_transform([normalize(sentence.text) for sentence in sentences])
     labels = np.array([names.index(sentence.label) for sentence in sentences])
     folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=0)
@@ -74,12 +79,26 @@ def fit_linear(
     unseen = cross_val_predict(
         search.best_estimator_, vectors, labels, cv=folds, method="decision_function"
     )
+    distances = _by_label(unseen)
+    temperature = fit_temperature(distances, labels)
+    answers = softmax(distances.astype(np.float32), temperature)
     return LinearModel(
         features,
         search.best_estimator_,
         normalize,
-        fit_temperature(_by_label(unseen), labels),
+        temperature,
         dict(zip(CS, search.cv_results_["mean_test_score"], strict=True)),
+        {sentence.text: answer for sentence, answer in zip(sentences, answers, strict=True)},
+    )
+
+
+def tf_idf() -> FeatureUnion:
+    """Return the features of the linear model, not fitted yet."""
+    return FeatureUnion(
+        [
+            ("characters", _tfidf(analyzer="char_wb", ngram_range=(2, 5))),
+            ("words", _tfidf(analyzer="word", ngram_range=(1, 2), token_pattern=r"\w+")),
+        ]
     )
 
 

@@ -53,6 +53,8 @@ from training.train.trainer import check_hardware_and_trackers
 
 # Enough to contain every wide channel; with more, rare extremes would coarsen the scales.
 _SAMPLE = 128
+# Two files that share sentences give a warning for each of them.
+_WARNINGS = 10
 
 
 def train(
@@ -81,8 +83,7 @@ def train(
     normalize = NORMALIZERS[config.normalizer].apply
     sides = read_sides(config, scheme, normalize)
     if process.is_main_process:
-        for warning in sides.warnings:
-            tell(f"warning: {warning}")
+        _warn(sides.warnings)
     source = find_source(encoder_to_load(config.encoder), config.encoder_revision)
     encoder = load_encoder(source, dropout=config.model.encoder_dropout)
     if config.distill.layers:
@@ -158,6 +159,14 @@ def train(
     bundle = export_bundle(checkpoint, sides.dev, out / "bundle", calibration)
     shutil.rmtree(work)
     return bundle
+
+
+def _warn(warnings: Sequence[str]) -> None:
+    """Show the first warnings, and how many more there are."""
+    for warning in warnings[:_WARNINGS]:
+        tell(f"warning: {warning}")
+    if (more := len(warnings) - _WARNINGS) > 0:
+        tell(f"warning: and {more:,} more; `rasd validate` lists them")
 
 
 def _own_checkpoint(config: TrainConfig) -> Checkpoint | None:
