@@ -1,15 +1,17 @@
 """Sentences to predictions: every command and service classifies through this."""
 
-from collections.abc import Callable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 
 from serving.bundle import Bundle, shipped_model
 from serving.errors import InputError
 from serving.machine import Arithmetic
-from serving.onnx_model import FloatArray, OnnxModel, count_tokens, load_tokenizer, tokenize
+from serving.onnx_model import FloatArray, OnnxModel, load_tokenizer, tokenize
 from serving.records import Prediction, Refusal, Sentence
 from serving.text.clauses import cut_clauses
 from serving.text.normalize import NORMALIZERS
@@ -21,8 +23,11 @@ GOLDEN_TOLERANCE = 0.05
 
 # Raw characters for each that is left after normalising: a letter with two marks and a tatweel.
 MARKS = 4
-# Texts whose tokens are counted together.
-COUNTED = 64
+# Texts that are tokenised together; each may be long.
+TOGETHER = 64
+# Sentences whose tokens are kept from counting to scoring, if they are no longer than that.
+KEPT = 4096
+KEPT_CHARACTERS = 1000
 
 _EMPTY = Refusal("nothing to classify: no letter or digit is left after normalising")
 _NOT_FINITE = Refusal("the model gave no finite probabilities")
@@ -93,7 +98,7 @@ class Classifier:
 
     def _prediction(self, scores: "_Scores") -> Prediction:
         best = int(scores.probabilities.argmax())
-        values = [float(value) for value in scores.probabilities]
+        values = scores.probabilities.tolist()
         return Prediction(
             label=self._names[best],
             probability=values[best],
@@ -153,6 +158,7 @@ class _Model:
             longest = max(map(len, self._tokenizer.get_vocab(with_added_tokens=False)))
             # As many characters as the model's tokens can cover.
             self._characters = longest * manifest.max_length
+            self._counted = _Counted()
         except Exception as error:  # the two libraries raise no narrower type of their own
             raise InputError(
                 f"{bundle.folder}: the model does not load: {' '.join(str(error).split())}",
@@ -160,31 +166,37 @@ class _Model:
             ) from error
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        counts: list[int] = []
-        for start in range(0, len(texts), COUNTED):
-            read = [self._read(text) for text in texts[start : start + COUNTED]]
-            found = count_tokens(self._tokenizer, [text for text, _ in read])
-            # What is cut is too long, whatever it counts.
-            counts += [
-                max(number, self.room + 1) if cut else number
-                for number, (_, cut) in zip(found, read, strict=True)
-            ]
-        return counts
+        read = list(self._read(texts))
+        self._counted.keep(texts, read)
+        return [item.length for item in read]
 
     def score(self, sentences: Sequence[str]) -> list[_Scores | Refusal]:
         scores: list[_Scores | Refusal] = [_EMPTY] * len(sentences)
-        read = [self._read(sentence) for sentence in sentences]
-        kept = [i for i, (text, _) in enumerate(read) if any(map(str.isalnum, text))]
-        tokens = tokenize(self._tokenizer, [read[i][0] for i in kept])
-        logits = self.onnx.logits([item.ids for item in tokens])
+        counted = [self._counted.get(sentence) for sentence in sentences]
+        others = self._read([s for s, item in zip(sentences, counted, strict=True) if item is None])
+        read = [item or next(others) for item in counted]
+        kept = [index for index, item in enumerate(read) if item.readable]
+        logits = self.onnx.logits([read[index].ids for index in kept])
         probabilities = softmax(logits, self._manifest.temperature, self._manifest.power)
-        for index, item, row in zip(kept, tokens, probabilities, strict=True):
-            finite = bool(np.isfinite(row).all())
-            truncated = item.truncated or read[index][1]
-            scores[index] = _Scores(row, truncated) if finite else _NOT_FINITE
+        finite = np.isfinite(probabilities.sum(axis=1))
+        for index, row, is_finite in zip(kept, probabilities, finite, strict=True):
+            scores[index] = _Scores(row, read[index].truncated) if is_finite else _NOT_FINITE
         return scores
 
-    def _read(self, text: str) -> tuple[str, bool]:
+    def _read(self, texts: Sequence[str]) -> Iterator["_Read"]:
+        for start in range(0, len(texts), TOGETHER):
+            normalized = [self._normalized(text) for text in texts[start : start + TOGETHER]]
+            tokens = tokenize(self._tokenizer, [text for text, _ in normalized])
+            for (text, cut), item in zip(normalized, tokens, strict=True):
+                # What is cut is too long, whatever it counts.
+                yield _Read(
+                    item.ids,
+                    length=max(item.length, self.room + 1) if cut else item.length,
+                    truncated=item.truncated or cut,
+                    readable=any(map(str.isalnum, text)),
+                )
+
+    def _normalized(self, text: str) -> tuple[str, bool]:
         """Return the normalised text as far as the model could read it, and whether that is less.
 
         Both cuts bound the memory: one character may normalise to 18, and the tokenizer needs
@@ -194,6 +206,43 @@ class _Model:
         normalized = self._normalize(raw)
         cut = len(raw) < len(text) or len(normalized) > self._characters
         return normalized[: self._characters], cut
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A sentence as the model reads it, normalised and tokenised.
+
+    `length` is that of the whole sentence, in tokens without special ones; more than fit if its end
+    was not tokenised. One that is not `readable` has no letter or digit.
+    """
+
+    ids: list[int]
+    length: int
+    truncated: bool
+    readable: bool
+
+
+class _Counted:
+    """The last sentences that were counted: when they are scored, they need not be read again.
+
+    A thread may count while another one scores.
+    """
+
+    def __init__(self) -> None:
+        self._read: OrderedDict[str, _Read] = OrderedDict()
+        self._lock = Lock()
+
+    def keep(self, texts: Iterable[str], read: Iterable[_Read]) -> None:
+        with self._lock:
+            for text, item in zip(texts, read, strict=True):
+                if len(text) <= KEPT_CHARACTERS:
+                    self._read[text] = item
+            while len(self._read) > KEPT:
+                self._read.popitem(last=False)
+
+    def get(self, text: str) -> _Read | None:
+        with self._lock:
+            return self._read.get(text)
 
 
 def softmax(logits: FloatArray, temperature: float, power: float = 1.0) -> FloatArray:

@@ -21,10 +21,14 @@ TOKENS_PER_BATCH = 256
 
 @dataclass(frozen=True, slots=True)
 class TokenIds:
-    """The token ids of a sentence; `truncated` if its end did not fit."""
+    """The token ids of a sentence; `truncated` if its end did not fit.
+
+    `length` is that of the whole sentence, special tokens aside.
+    """
 
     ids: list[int]
     truncated: bool
+    length: int
 
 
 def load_tokenizer(path: Path, *, max_length: int) -> Tokenizer:
@@ -37,17 +41,14 @@ def load_tokenizer(path: Path, *, max_length: int) -> Tokenizer:
 
 def tokenize(tokenizer: Tokenizer, texts: Sequence[str]) -> list[TokenIds]:
     """Return the token ids of normalised texts, special tokens included."""
+    special = tokenizer.num_special_tokens_to_add(is_pair=False)
     return [
-        TokenIds(encoding.ids, truncated=bool(encoding.overflowing))
+        TokenIds(
+            encoding.ids,
+            truncated=bool(rest := encoding.overflowing),
+            length=sum(len(part) - special for part in (encoding, *rest)),
+        )
         for encoding in tokenizer.encode_batch_fast(list(texts))
-    ]
-
-
-def count_tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> list[int]:
-    """Return the lengths of normalised texts in tokens, whole and without special tokens."""
-    return [
-        len(encoding) + sum(map(len, encoding.overflowing))
-        for encoding in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
     ]
 
 

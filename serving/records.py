@@ -1,6 +1,7 @@
 """The things that move through `serving`: documents, sentences, predictions, records."""
 
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import Annotated, Any, NoReturn
 
 
@@ -123,15 +124,17 @@ class Record:
 
         `truncated`, `error` and `damage` are present only if they apply.
         """
-        values = {name: getattr(self, name) for name in COLUMNS}
+        values = dict(zip(COLUMNS, _columns_of(self), strict=True))
         if not self.truncated:
             del values["truncated"]
         if self.error is None:
             del values["error"]
         if self.damage is None:
             del values["damage"]
-        return values | self.carried
+        values.update(self.carried)
+        return values
 
 
 # Every field but `carried`, whose names are those of the input.
 COLUMNS = tuple(column.name for column in fields(Record) if column.name != "carried")
+_columns_of = attrgetter(*COLUMNS)

@@ -107,7 +107,7 @@ def _label_slice(
     """Label one slice on a worker; return the error that the driver is to raise."""
     os.chdir(folder)  # relative paths mean what they mean to the driver
     try:
-        return list(_labeller(job, model).label(number, sources))
+        return list(_labeller(job, model).label([(number, sources)]))
     except RasdError as error:
         return error
 

@@ -139,13 +139,10 @@ class Archive:
 def here(
     job: Job, classifier: Classifier, slices: Sequence[Slice], progress: SentenceProgress
 ) -> Generator[PartSummary]:
-    """Label the slices in this process, one after the other; yield the parts as they end."""
-    done = 0
-    labeller = Labeller(job, classifier, lambda new, at: progress.update(new, done + at))
-    for number, sources in enumerate(slices):
-        yield from labeller.label(number, sources)
-        done += sum(source.work for source in sources)
-        progress.update(0, done)  # also where an earlier run has finished the slice
+    """Label the slices in this process, in their order; yield the parts as they end."""
+    yield from Labeller(job, classifier, progress.update).label(enumerate(slices))
+    # Also where an earlier run has finished the last ones.
+    progress.update(0, sum(source.work for sources in slices for source in sources))
 
 
 def rejected_file(output: Path) -> Path:

@@ -9,6 +9,7 @@ import codecs
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, BinaryIO, Protocol
 
@@ -17,7 +18,8 @@ from serving.records import COLUMNS, Record
 
 # Valid JSON as they are, but some readers split lines at the separators, and a terminal obeys the
 # control characters. They occur only inside strings, where an escape means the same.
-_ESCAPED = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x2029)}
+_ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029]")
+_encoded = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class Row(Protocol):
@@ -51,12 +53,16 @@ class JsonLinesWriter:
     def write(self, records: Iterable[Row]) -> None:
         """Write one line per record."""
         for record in records:
-            line = json.dumps(record.as_dict(), ensure_ascii=False).translate(_ESCAPED)
+            line = _ESCAPED.sub(_escape, _encoded(record.as_dict()))
             # Python's escape of a surrogate is also JSON's, and nothing else fails to encode.
             self._stream.write(line.encode("utf-8", errors="backslashreplace") + b"\n")
 
     def close(self) -> None:
         """Do nothing: JSON Lines have no end."""
+
+
+def _escape(sign: re.Match[str]) -> str:
+    return f"\\u{ord(sign[0]):04x}"
 
 
 class CsvWriter:

@@ -16,8 +16,8 @@ AUTHORED = Path(__file__).parents[2] / "data" / "authored.jsonl"
 # The command, with parts small enough for a test.
 SCRIPT = """
 import sys
-from serving.archive import labeller, plan
-plan.SLICE_BYTES, labeller.PART_SENTENCES, labeller.CHUNK = 20_000, 40, 16
+from serving.archive import plan, reading
+plan.SLICE_BYTES, reading.PART_SENTENCES, reading.CHUNK = 20_000, 40, 16
 from serving.cli import main
 sys.exit(main(sys.argv[1:]))
 """
