@@ -58,6 +58,7 @@ def our_command(source: Path, folder: Path) -> Callable[[], object]:
     """Return `rasd classify` as it is, but for the cache; the model is loaded in every round."""
     output = folder / "rasd.jsonl"
     words = ["classify", str(source), "--unit", "sentence", "-o", str(output), "--cache", "0"]
+    words += ["--model", "default"]
     return lambda: rasd(words)
 
 

@@ -4,14 +4,14 @@ import argparse
 from pathlib import Path
 
 
-def add_model(options: argparse._ActionsContainer) -> None:
-    """Add --model to a parser or a group of options."""
+def add_model(options: argparse._ActionsContainer, *, omitted: str = "default") -> None:
+    """Add --model to a parser or a group of options; `omitted` says what is used without it."""
     options.add_argument(
         "--model",
         type=Path,
         metavar="MODEL",
-        help="default (used if omitted), fast, cascade (fast, then default where it is not sure), "
-        "or the folder of a bundle that you trained",
+        help="default, fast, cascade (fast, and default where it is not sure), or the folder of a "
+        f"bundle that you trained (default: {omitted})",
     )
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from serving import classify
+from serving.classify import command as classify
 from serving.registry import command as models
 from serving.report import command as report
 from serving.service import command, feedback_export

@@ -113,9 +113,10 @@ class Parts:
                 f"{key} was {_shown(earlier.get(key))}, now {_shown(identity[key])}"
                 for key in changed[:3]
             )
+            how = "Name that --model" if changed == ["model"] else "Repeat the earlier command"
             raise InputError(
                 f"{self.folder}: holds an unfinished run of something else: {details}",
-                "Repeat the earlier command to continue it, or start over with --restart.",
+                f"{how} to continue it, or start over with --restart.",
             )
         return True
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import unquote
 
 from pydantic import AliasChoices, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -18,6 +19,8 @@ from serving.files.sources import Source, find_sources
 # Characters of a sentence that the page shows; memory must not depend on one endless sentence.
 SHOWN = 600
 _REMEDY = "Give a file or folder that `rasd classify -o` wrote."
+# What Hive calls the folder of records without a value.
+_NULL = "__HIVE_DEFAULT_PARTITION__"
 _DAY = re.compile(r"\s*(\d{4})[-/]?(\d{2})[-/]?(\d{2})(?!\d)")
 
 
@@ -110,15 +113,23 @@ def read_results(sources: Sequence[Source]) -> Iterator[tuple[Result, float]]:
     """Yield the records in order, and the bytes read so far; raise InputError for another file."""
     before = 0
     for source in sources:
+        carried = _in_folders(source)
         try:
             with source.open() as file:
                 for row in read_rows(source, file, _COLUMNS):
                     if isinstance(row, Problem):
                         raise refusal([row])
-                    yield _result(row.fields, row.where), before + file.tell()
+                    yield _result(carried | row.fields, row.where), before + file.tell()
         except OSError as error:
             raise InputError(f"{source}: cannot be read: {error.strerror}", _REMEDY) from error
         before += source.size
+
+
+def _in_folders(source: Source) -> dict[str, str]:
+    """Return the fields that are in the names of a file's folders, such as `date=2024-05-01`."""
+    folders = source.path.parent.parts if source.path else ()
+    pairs = (folder.partition("=") for folder in folders if "=" in folder)
+    return {unquote(name): unquote(value) for name, _, value in pairs if value != _NULL}
 
 
 def _result(fields: dict[str, Any], where: str) -> Result:

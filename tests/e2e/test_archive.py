@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from serving.classifier import Classifier
+
 AUTHORED = Path(__file__).parents[2] / "data" / "authored.jsonl"
+KILLS = int(os.environ.get("RASD_KILLS", "8"))
 # The command, with parts small enough for a test.
 SCRIPT = """
 import sys
@@ -23,8 +26,9 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def command(*arguments, **options):
-    words = [sys.executable, "-c", SCRIPT, "classify", *map(str, arguments), "--model", "fast"]
+def command(*arguments, model="fast", **options):
+    words = [sys.executable, "-c", SCRIPT, "classify", *map(str, arguments)]
+    words += ["--model", model] if model else []
     return subprocess.Popen(
         words, stderr=subprocess.PIPE, text=True, start_new_session=True, **options
     )
@@ -66,7 +70,7 @@ def unbroken(tmp_path_factory, lines):
 def test_killed_at_random_moments_a_run_ends_in_the_same_bytes(archive, unbroken):
     random.seed(7)
     output = archive.with_name("out.jsonl")
-    for _ in range(8):
+    for _ in range(KILLS):
         process = command("in.jsonl", "-o", "out.jsonl", cwd=archive.parent)
         time.sleep(random.uniform(0.2, 2.5))
         os.killpg(process.pid, signal.SIGKILL)
@@ -127,6 +131,34 @@ def test_an_unfinished_run_of_something_else_is_refused_unless_restarted(archive
     assert (code, "input" in errors) == (2, True)
     code, errors = finish("in.jsonl", "-o", "out.jsonl", "--restart", cwd=archive.parent)
     assert (code, "continuing" in errors) == (0, False)
+
+
+def test_without_model_an_archive_has_the_answers_of_the_cascade(tmp_path, lines):
+    (tmp_path / "in.jsonl").write_text("\n".join(lines[:60]), "utf-8")
+    for words in (["-o", "out.jsonl"], ["-o", "parts/"]):
+        code, errors = finish("in.jsonl", *words, model=None, cwd=tmp_path)
+        assert code == 0, errors
+    records = list(map(json.loads, (tmp_path / "out.jsonl").read_text("utf-8").splitlines()))
+    texts = [record["text"] for record in records]
+    cascade = Classifier.load("cascade")
+    assert {record["model"] for record in records} == {cascade.model}
+    answers = [answer.probabilities for answer in cascade.classify(texts)]
+    assert [record["probabilities"] for record in records] == answers
+    assert answers != [answer.probabilities for answer in Classifier.load("fast").classify(texts)]
+    parts = sorted((tmp_path / "parts").glob("part-*-????.jsonl"))
+    joined = b"".join(path.read_bytes() for path in parts)
+    assert joined == (tmp_path / "out.jsonl").read_bytes()
+
+
+def test_a_run_of_another_model_is_refused_and_continues_when_that_is_named(archive, unbroken):
+    interrupt(archive)
+    code, errors = finish("in.jsonl", "-o", "out.jsonl", model=None, cwd=archive.parent)
+    assert (code, len(errors.splitlines())) == (2, 2)
+    assert 'model was "fast@' in errors and 'now "cascade@' in errors
+    assert "Name that --model to continue it" in errors
+    code, errors = finish("in.jsonl", "-o", "out.jsonl", cwd=archive.parent)
+    assert (code, "continuing" in errors) == (0, True)
+    assert digest(archive.with_name("out.jsonl")) == unbroken[0]
 
 
 def test_a_second_run_into_the_same_output_is_refused(archive):

@@ -23,6 +23,7 @@ from pyarrow import dataset, parquet
 sys.path.append(str(Path(__file__).parents[1] / "serving" / "files"))
 from bad_inputs import CASES, GOOD
 
+KILLS = int(os.environ.get("RASD_KILLS", "4"))
 AUTHORED = Path(__file__).parents[2] / "data" / "authored.jsonl"
 # The command, with parts small enough for a test.
 SCRIPT = """
@@ -94,7 +95,7 @@ def test_killed_runs_of_every_format_end_in_the_same_bytes(archive, records):
         assert "set aside 1 of 421" in errors
     random.seed(3)
     for name, again in (("a.parquet", "b.parquet"), ("a.jsonl.gz", "b.jsonl.gz")):
-        for _ in range(4):
+        for _ in range(KILLS):
             process = command("in", "-o", again, *options, cwd=archive.parent)
             time.sleep(random.uniform(0.5, 3))
             os.killpg(process.pid, signal.SIGKILL)
@@ -156,6 +157,36 @@ def test_sixty_bad_files_end_no_run_and_fill_no_memory(bad_folder):
     after = {path for path in around.rglob("*") if path != around}
     assert {path.name for path in after - before} == {"out.jsonl", "out.jsonl.rejected.jsonl"}
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 2**20  # kB: 1 GB
+
+
+def test_a_line_of_100_mb_and_a_million_empty_lines_are_read_in_little_memory(tmp_path):
+    def endless(path, before, after):
+        with path.open("wb") as file:
+            file.write(before)
+            for _ in range(100):
+                file.write("ا".encode() * 2**19)
+            file.write(after)
+
+    (tmp_path / "in").mkdir()
+    line = json.dumps({"text": GOOD}, ensure_ascii=False).encode() + b"\n"
+    beginning = b'{"text": "'
+    endless(tmp_path / "in" / "a.jsonl", line + beginning, b'"}\n' + b"\n" * 10**6 + line)
+    endless(tmp_path / "in" / "b.csv", f"text\n{GOOD}\n".encode(), f"\n{GOOD}\n".encode())
+    endless(tmp_path / "in" / "c.txt", b"", b"")
+    (tmp_path / "in" / "d.txt").write_bytes(b"\n" * 10**6 + GOOD.encode() + b"\r\n" * 10**6)
+    process = command("in", "-o", "out.jsonl", cwd=tmp_path)
+    errors = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    assert status == 0, errors
+    assert usage.ru_maxrss < 600_000  # kB
+    records = (tmp_path / "out.jsonl").read_text("utf-8").splitlines()
+    assert [json.loads(record)["text"] for record in records] == [GOOD] * 5
+    rejected = (tmp_path / "out.jsonl.rejected.jsonl").read_text("utf-8").splitlines()
+    places = [
+        (Path(entry["where"].split(":")[0]).name, entry["line"])
+        for entry in map(json.loads, rejected)
+    ]
+    assert places == [("a.jsonl", 2), ("b.csv", 3), ("c.txt", None)]
 
 
 def test_check_reports_every_problem_in_one_pass_and_writes_nothing(bad_folder):

@@ -2,7 +2,10 @@
 
 import contextlib
 import hashlib
+import itertools
+import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -13,6 +16,7 @@ import pytest
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'rasd[ray]'")
 
+KILLS = int(os.environ.get("RASD_KILLS", "1"))
 AUTHORED = Path(__file__).parents[2] / "data" / "authored.jsonl"
 # Slices small enough for a test, and slow enough for a worker to be killed over one.
 SCRIPT = """
@@ -56,7 +60,12 @@ def digest(path):
 def archive(tmp_path_factory):
     """A folder with an archive, and what one machine makes of it."""
     folder = tmp_path_factory.mktemp("archive")
-    lines = AUTHORED.read_text(encoding="utf-8").splitlines()[:1200]
+    rows = map(json.loads, AUTHORED.read_text(encoding="utf-8").splitlines()[:1200])
+    topics = itertools.cycle([0, 1, 2, None])
+    lines = [
+        json.dumps({"text": row["text"], "topic": topic}, ensure_ascii=False)
+        for row, topic in zip(rows, topics, strict=False)
+    ]
     lines.insert(600, '{"text": 7}')
     (folder / "in.jsonl").write_text("\n".join(lines), "utf-8")
     local = command(folder, "-o", "local.jsonl")
@@ -65,13 +74,13 @@ def archive(tmp_path_factory):
     return folder
 
 
-def started_on_ray(folder, name):
+def started_on_ray(folder, name, *options):
     """Start a run on Ray and wait until a worker labels a slice; return both, or None without one.
 
     On a machine that is too busy Ray itself gives up after 30 seconds, so there are three tries.
     """
     for _ in range(3):
-        run = command(folder, "-o", name, "--engine", "ray")
+        run = command(folder, "-o", name, "--engine", "ray", *options)
         while run.poll() is None:
             if found := workers(run):
                 return run, found[0]
@@ -97,17 +106,46 @@ def test_a_killed_worker_costs_no_record(archive):
     assert_the_bytes_of_one_machine(archive, "worker.jsonl")
 
 
-def test_a_killed_driver_is_continued_by_the_same_command(archive):
-    run, _ = started_on_ray(archive, "driver.jsonl")
-    parts = archive / "driver.jsonl.parts"
+def kill_after_a_part(run, parts):
+    """SIGKILL a run some time after its first part is finished, if it has not ended by then."""
     while not list(parts.glob("part-*.json")) and run.poll() is None:
         time.sleep(0.02)
+    time.sleep(random.uniform(0, 1))
     run.kill()
     run.communicate()
+
+
+def test_a_killed_driver_is_continued_by_the_same_command(archive):
+    random.seed(5)
+    for _ in range(KILLS):
+        run, _ = started_on_ray(archive, "driver.jsonl")
+        kill_after_a_part(run, archive / "driver.jsonl.parts")
     again, _ = started_on_ray(archive, "driver.jsonl")
     _, errors = again.communicate(timeout=500)
     assert again.returncode == 0, errors
     assert_the_bytes_of_one_machine(archive, "driver.jsonl")
+
+
+def tree(folder):
+    """The files of a run's folder but for its identity and lock, and their digests."""
+    files = (path for path in folder.rglob("part-*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): digest(path) for path in files}
+
+
+def test_parquet_in_partitions_has_the_files_of_one_machine_also_after_a_kill(archive):
+    options = ("--format", "parquet", "--carry", "topic", "--partition-by", "topic")
+    local = command(archive, "-o", "local/", *options)
+    _, errors = local.communicate(timeout=300)
+    assert local.returncode == 0, errors
+    run, _ = started_on_ray(archive, "ray/", *options)
+    kill_after_a_part(run, archive / "ray")
+    run, _ = started_on_ray(archive, "ray/", *options)
+    _, errors = run.communicate(timeout=500)
+    assert run.returncode == 0, errors
+    files = tree(archive / "ray")
+    assert files == tree(archive / "local")
+    folders = {name.partition("/")[0] for name in files if name.endswith(".parquet")}
+    assert folders == {"topic=0", "topic=1", "topic=2", "topic=__HIVE_DEFAULT_PARTITION__"}
 
 
 def test_a_cluster_that_is_not_there_is_two_lines(tmp_path):

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from serving import classify, cli
+from serving import cli
 from serving.classifier import Classifier
+from serving.classify import stream
 from serving.files.documents import DocumentStream
 from serving.files.fields import ReadOptions
 from serving.files.sources import find_sources
@@ -73,7 +74,7 @@ def records(capsysbinary):
 def label(classifier, *paths, unit="document"):
     documents = DocumentStream(find_sources([str(p) for p in paths]), ReadOptions(unit))
     progress = SentenceProgress(None, visible=False)
-    records = classify.labelled(documents, classifier, unit, progress)
+    records = stream.labelled(documents, classifier, unit, progress)
     return [record.as_dict() for record in records]
 
 
@@ -132,7 +133,7 @@ def test_order_and_scores_do_not_depend_on_how_sentences_are_put_together(
     lines = (json.dumps({"id": row["id"], "text": row["text"]}) for row in authored[:30])
     path.write_text("\n".join(lines), encoding="utf-8")
     whole = label(classifier, path)
-    monkeypatch.setattr(classify, "CHUNK", 7)
+    monkeypatch.setattr(stream, "CHUNK", 7)
     assert label(classifier, path) == whole
     assert list(dict.fromkeys(r["doc_id"] for r in whole)) == [r["id"] for r in authored[:30]]
 

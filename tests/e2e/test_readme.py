@@ -157,11 +157,14 @@ def assert_near(shown: Any, real: Any) -> None:
         assert shown == real
 
 
-def test_the_record_in_readme_is_what_classify_answers(classifier):
+def test_the_record_in_readme_is_what_classify_writes(tmp_path, monkeypatch):
     shown, _ = documented_answers("README.md")
+    monkeypatch.chdir(tmp_path)
     text = (ROOT / "data" / "sample_article.txt").read_text(encoding="utf-8")
-    records = list(classify_documents([Document("article.txt", text)], classifier))
-    assert_near(shown, records[shown["sentence"]].as_dict())
+    Path("article.txt").write_text(text, encoding="utf-8")
+    assert main(["classify", "article.txt", "-o", "labelled.jsonl"]) == 0
+    records = Path("labelled.jsonl").read_text(encoding="utf-8").splitlines()
+    assert_near(shown, json.loads(records[shown["sentence"]]))
 
 
 def test_the_predict_answer_in_readme_is_real(classifier):

@@ -102,6 +102,45 @@ def test_jsonl_csv_and_parts_of_one_run_give_the_same_figures(report, tmp_path):
     assert found[0] == found[1] == found[2]
 
 
+def test_carried_fields_count_alike_from_every_format_and_from_the_names_of_folders(
+    report, tmp_path
+):
+    rows = [
+        {
+            "text": f"نفت الوزارة {number} ذلك. وتبنت الجماعة الهجوم رقم {number}.",
+            "date": None if number == 7 else f"2024-05-0{1 + number % 3}",
+            "source": "وكالة/أ" if number % 2 else "ب=100%",
+            "url": f"https://news.example/{number}",
+        }
+        for number in range(12)
+    ]
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    (tmp_path / "in.jsonl").write_text(lines, "utf-8")
+    words = ["classify", str(tmp_path / "in.jsonl"), "--model", "fast"]
+    words += ["--carry", "date,source,url", "-o"]
+    whole = []
+    for output in ("o.jsonl", "o.jsonl.gz", "o.csv", "o.parquet", "parts/"):
+        more = ["--format", "parquet"] if output == "parts/" else []
+        assert main([*words, f"{tmp_path}/{output}", *more]) == 0
+        whole.append(report(tmp_path / output) | {"inputs": []})
+    assert all(figures == whole[0] for figures in whole)
+    assert (whole[0]["sentences"], whole[0]["dated"]) == (24, 22)
+    assert {each["name"] for each in whole[0]["outlets"]} == {"وكالة/أ", "ب=100%"}
+    # In folders the order of the records is another; the counts are not.
+    for field, form in (("date", "parquet"), ("source", "parquet"), ("source", "csv")):
+        folder = f"{tmp_path}/{field}-{form}/"
+        assert main([*words, folder, "--partition-by", field, "--format", form]) == 0
+        assert counts(report(folder)) == counts(whole[0])
+
+
+def counts(figures):
+    """The figures that do not depend on the order of the records."""
+    outlets = {each["name"]: each["counts"] for each in figures["outlets"]}
+    days = [each["day"] for each in figures["denied_days"]]
+    same = ("sentences", "dated", "uncertain", "labels", "periods")
+    return [figures[name] for name in same], outlets, days
+
+
 def test_an_error_counts_as_a_sentence_without_a_label(report, write_results):
     odd = {"label": None, "probability": None, "certain": False, "error": "no letter or digit"}
     figures = report(write_results([odd, {"truncated": True, "certain": False}]))
