@@ -12,7 +12,7 @@ lets `Classifier` alone score the first 5,000 sentences of the former, before an
 - peak memory
 - how far the remaining time on the progress line was off after one minute, as a share of the time
   that really remained, and the worst later, as a share of the whole run
-- the articles a day and core that follow, and the command that makes a table of sizes from them
+- the articles a day and core that follow, and the command that makes a table of sizes
 
 `--unlabelled` leaves out the model: everything is read, split and written, with the same answer for
 every sentence. That shows the memory of a large archive in minutes. Generating 200,000 articles
@@ -220,12 +220,9 @@ def compare(folder: Path, options: argparse.Namespace) -> None:
         )
     distinct = runs["distinct sentences"].speed
     cores = available_cores()
-    each = distinct.sentences / options.articles
     print(f"\narticles a day and core: {options.articles / distinct.seconds * DAY / cores:,.0f}")
-    print(
-        f"a table of sizes: python benchmarks/sizing.py --sentences {each:.1f} "
-        f"{options.model}={distinct.per_second / cores:.0f}"
-    )
+    speed = f"{options.model}={distinct.per_second / cores:.0f}"
+    print(f"a table of sizes: python benchmarks/sizing.py {speed}")
 
 
 if __name__ == "__main__":

@@ -73,6 +73,7 @@ class SentenceProgress:
             console=Console(stderr=True),
             transient=True,
             speed_estimate_period=WINDOW,
+            refresh_per_second=2,  # drawing takes time from the model
         )
         bar.add_task("", total=self._total, completed=int(self._bytes), sentences=self.sentences)
         bar.start()

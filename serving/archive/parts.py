@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from serving.errors import InputError, RasdError
 
 _IDENTITY = "run.json"
-_LOCK = "lock"
+_LOCK = ".lock"  # hidden, so that readers of the folder pass over it
 
 
 @dataclass(frozen=True, slots=True)

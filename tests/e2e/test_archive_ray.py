@@ -127,8 +127,8 @@ def test_a_killed_driver_is_continued_by_the_same_command(archive):
 
 
 def tree(folder):
-    """The files of a run's folder but for its identity and lock, and their digests."""
-    files = (path for path in folder.rglob("part-*") if path.is_file())
+    """The files of records and of what was set aside, and their digests."""
+    files = [*folder.rglob("part-*.parquet"), *folder.rglob("part-*.rejected.jsonl")]
     return {path.relative_to(folder).as_posix(): digest(path) for path in files}
 
 

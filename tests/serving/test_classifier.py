@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from serving import classifier as module
 from serving.classifier import Classifier
 from serving.onnx_model import micro_batches
 from serving.records import Prediction, Refusal
@@ -94,6 +95,19 @@ def test_a_document_without_full_stops_is_split_so_that_every_word_is_read(class
     answers = classifier.classify([sentence.text for sentence in sentences])
     assert not any(isinstance(answer, Prediction) and answer.truncated for answer in answers)
     assert " ".join(sentence.text for sentence in sentences).split() == document.split()
+
+
+@pytest.mark.parametrize("kept", [0, 3, 4096])
+def test_counting_before_scoring_changes_no_score(authored, monkeypatch, kept):
+    texts = [*(row["text"] for row in authored[:12]), "…", "نفت " * 300, "ا" * 5000, "", "نعم"]
+    plain = Classifier.load("fast").classify(texts)
+    monkeypatch.setattr(module, "KEPT", kept)
+    counted = Classifier.load("fast")
+    sizes = counted.count_tokens(texts)
+    assert counted.classify(texts) == plain
+    assert counted.count_tokens(texts) == sizes
+    fits = [size <= counted.room for size in sizes]
+    assert fits == [isinstance(a, Refusal) or not a.truncated for a in plain]
 
 
 def test_sentences_that_fit_are_those_of_the_splitter(classifier, authored):
