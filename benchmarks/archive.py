@@ -104,7 +104,9 @@ def classify(archive: Path, output: Path, *options: str) -> Run:
     ours, theirs = pty.openpty()
     started = time.perf_counter()
     process = subprocess.Popen(
-        [str(RASD), "classify", str(archive), "-o", str(output), *options], stderr=theirs
+        [str(RASD), "classify", str(archive), "-o", str(output), *options],
+        stderr=theirs,
+        env=os.environ | {"TERM": "xterm"},  # on a dumb one there would be no progress line
     )
     os.close(theirs)
     shown: list[tuple[float, float]] = []
@@ -174,7 +176,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--articles", type=int, default=20_000)
     parser.add_argument("--repeats", type=float, default=0.2)
-    parser.add_argument("--model", default="default")
+    parser.add_argument("--model", default="cascade")
     parser.add_argument("--unlabelled", action="store_true")
     options = parser.parse_args()
     print(f"{available_cores()} cores; {' '.join(cpu_flags())}; {options.articles:,} articles")
