@@ -12,6 +12,10 @@ from serving.files.sources import Kind, find_sources
 if TYPE_CHECKING:
     from serving.archive.limit import Limit
 
+# The model for -o. It is as accurate as `default`, and faster: that is asked only where `fast` is
+# not sure.
+TO_FILES = "cascade"
+
 _DESCRIPTION = """\
 Label every sentence of Arabic news. The output has one record per sentence, in input order.
 
@@ -115,7 +119,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         action="store_true",
         help="read everything without the model; report every problem and what would be labelled",
     )
-    add_model(parser, omitted="cascade with -o, else default")
+    add_model(parser, omitted=f"{TO_FILES} with -o, else default")
     parser.add_argument(
         "--threads", type=positive, metavar="N", help="cores to use (default: all available)"
     )
@@ -180,6 +184,9 @@ def run(options: argparse.Namespace) -> int:
     in_parts = output is not None and (options.output.endswith("/") or output.is_dir())
     if output:
         check_output(output, sources, in_parts=in_parts)
+        from serving.bundle import shipped_model
+
+        options.model = options.model or shipped_model(TO_FILES)
     form = options.format or ("jsonl" if in_parts else format_for(output))
     if by := options.partition_by:
         check_partition(by, options.carry, in_parts=in_parts)

@@ -12,16 +12,12 @@ from serving.archive.labeller import Job
 from serving.archive.limit import Limit
 from serving.archive.outputs import output_format
 from serving.archive.run import Archive, Engine, here, rejected_file
-from serving.bundle import shipped_model
 from serving.classifier import Classifier
 from serving.classify.stream import say
 from serving.errors import InputError
 from serving.files.documents import DocumentStream
 from serving.files.sources import Source
 from serving.terminal import tell
-
-# As accurate as `default`, and faster: that is asked only where `fast` is not sure.
-MODEL = "cascade"
 
 
 def run_in_parts(
@@ -33,7 +29,7 @@ def run_in_parts(
     in_parts: bool,
 ) -> int:
     """Label into parts that outlive a crash, and report what was done."""
-    classifier = Classifier.load(options.model or shipped_model(MODEL), threads=options.threads)
+    classifier = Classifier.load(options.model, threads=options.threads)
     cache = CAPACITY if options.cache is None else options.cache
     folder = output if in_parts else output.with_name(f"{output.name}.parts")
     settings = {

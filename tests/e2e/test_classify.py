@@ -154,7 +154,7 @@ def test_with_the_unit_sentence_nothing_is_split_and_nothing_is_lost(tmp_path, c
 
 
 def test_the_format_follows_the_suffix_and_all_formats_say_the_same(article, records, capsysbinary):
-    expected = records(article, "--format", "jsonl")
+    expected = records(article, "--format", "jsonl", "--model", "cascade")
     for name in ("out.jsonl", "out.csv", "out.txt"):
         assert records(article, "-o", name) == []
     assert [json.loads(line) for line in Path("out.jsonl").read_bytes().splitlines()] == expected
