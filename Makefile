@@ -35,11 +35,12 @@ stress: $(VENV)/.dev
 lock: $(VENV)/.dev
 	$(BIN)/python scripts/lock.py
 
-# List the known vulnerabilities of the versions in constraints.txt; needs a network.
+# List the known vulnerabilities of the versions in constraints.txt. Needs a network: fails where a
+# version cannot be looked up.
 audit: $(VENV)/bin/python
 	$(PYTHON) -m venv $(VENV)/audit
 	$(VENV)/audit/bin/python -m pip install --quiet pip-audit
-	$(VENV)/audit/bin/pip-audit --no-deps --disable-pip --requirement constraints.txt
+	$(VENV)/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -87,6 +87,14 @@ def expanding(attack: Attack) -> None:
     time.sleep(0.5)
 
 
+def countless(attack: Attack) -> None:
+    """Send documents that would be split into hundreds of thousands of sentences or clauses."""
+    for unit in ("\ufdfa؟ ", "ا؟\n", "ا. ", "ا "):
+        text = unit * ((2 * MIB - 100) // len(unit.encode()))
+        _post(attack, json.dumps({"documents": [{"text": text}]}, ensure_ascii=False).encode())
+        time.sleep(0.5)
+
+
 def unread(attack: Attack) -> None:
     """Ask for six megabytes and read nothing."""
     document = {"id": "\U000103a0" * 1000, "text": "؟\n\n" * 1500}
@@ -125,6 +133,7 @@ ATTACKS: tuple[Callable[[Attack], None], ...] = (
     clinging,
     clinging,
     expanding,
+    countless,
     unread,
     tiny_values,
     stalling,

@@ -15,7 +15,7 @@ from serving.onnx_model import FloatArray, OnnxModel, load_tokenizer, tokenize
 from serving.records import Prediction, Refusal, Sentence
 from serving.text.clauses import cut_clauses
 from serving.text.normalize import NORMALIZERS
-from serving.text.sentences import split_sentences
+from serving.text.sentences import sentences_of
 
 # int8 results differ slightly between CPUs with and without VNNI; the wrong graph or tokenizer
 # differs far more. With the bundle's own CPU features and libraries, nothing may differ.
@@ -85,12 +85,12 @@ class Classifier:
         for model in self._models:
             model.onnx.on_batch = on_batch
 
-    def split(self, document: str) -> list[Sentence]:
-        """Return the sentences of a document; what the model cannot read whole is cut into clauses.
+    def split(self, document: str) -> Iterator[Sentence]:
+        """Yield the sentences of a document; what the model cannot read whole is cut into clauses.
 
         A clause that is still too long is a single word (`serving.text.clauses`).
         """
-        return cut_clauses(split_sentences(document), self.count_tokens, self.room)
+        return cut_clauses(sentences_of(document), self.count_tokens, self.room)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Return the lengths of texts as the model reads them, in tokens, special ones aside."""

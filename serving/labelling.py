@@ -10,7 +10,7 @@ from serving.records import Document, Prediction, Record, Refusal, Sentence
 # Sentences that are classified together: enough to sort them by length, few enough to hold.
 CHUNK = 512
 
-Splitter = Callable[[str], list[Sentence]]
+Splitter = Callable[[str], Iterable[Sentence]]
 
 
 class Scorer(Protocol):
@@ -20,8 +20,8 @@ class Scorer(Protocol):
     def model(self) -> str:
         """The name and version that records carry."""
 
-    def split(self, document: str) -> list[Sentence]:
-        """Return the sentences of a document, none longer than the model reads if that can be."""
+    def split(self, document: str) -> Iterable[Sentence]:
+        """Yield the sentences of a document, none longer than the model reads if that can be."""
 
     def classify(self, sentences: Sequence[str]) -> list[Prediction | Refusal]:
         """Return one answer per sentence, in the order given."""
@@ -59,7 +59,7 @@ def classify_documents(
 
 
 def tasks(documents: Iterable[Document], split: Splitter) -> Iterator[Task]:
-    """Yield the sentences of documents in order."""
+    """Yield the sentences of documents in order, as they are found."""
     for document in documents:
         for number, sentence in enumerate(split(document.text)):
             yield Task(document, number, sentence)

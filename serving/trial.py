@@ -1,12 +1,12 @@
 """Tries a bundle in a process of its own, which ends whatever the graph does."""
 
 import os
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
-from threading import Thread
 
 from serving.errors import InputError
+from serving.parent import end_with_parent
 
 # Seconds that a bundle may take to load and to score its golden sentences.
 SECONDS = 120.0
@@ -41,7 +41,7 @@ def try_bundle(folder: Path, *, seconds: float = SECONDS) -> None:
 
 
 def _try(folder: Path, connection: Connection) -> None:
-    Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     from serving.classifier import Classifier
 
     try:
@@ -54,10 +54,3 @@ def _try(folder: Path, connection: Connection) -> None:
     else:
         connection.send(None)
     os._exit(0)
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent:
-        parent.join()
-        os._exit(1)

@@ -1,6 +1,7 @@
 """`rasd serve`: checks everything that can be wrong before anything listens, then serves."""
 
 import argparse
+import os
 import signal
 import socket
 import sys
@@ -98,6 +99,9 @@ def run(options: argparse.Namespace) -> int:
     # an orderly end, as it is before anything is served.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
+    # «Read your keys again» ends nothing, with a keys file or without. A closed terminal does.
+    if not os.isatty(0):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     pool = Pool(
         bundle,
         workers=workers,

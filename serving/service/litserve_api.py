@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
-from itertools import chain, islice
+from itertools import chain, islice, takewhile
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -54,10 +54,11 @@ log = logging.getLogger("rasd.worker")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request whose documents are split: the sentences of each."""
+    """A request whose documents are split: the sentences of each, unless it is `late`."""
 
     work: Work
     documents: list[list[Task]]
+    late: bool
 
     @property
     def size(self) -> int:
@@ -126,8 +127,8 @@ class LabelAPI(LitAPI):  # type: ignore[misc]
         A request with too many sentences is not scored, and nothing after the last deadline.
         """
         limit = self._options.max_sentences
-        requests = [_split(work, self._classifier.split) for work in works]
-        fitting = [request for request in requests if request.size <= limit]
+        requests = [_split(work, self._classifier.split, limit) for work in works]
+        fitting = [request for request in requests if not request.late and request.size <= limit]
         self._batches.clear()
         started = time.monotonic()
         scored = iter(self._scored(fitting))
@@ -136,8 +137,10 @@ class LabelAPI(LitAPI):  # type: ignore[misc]
             _give_memory_back()
         answers: list[Answer] = []
         for request in requests:
-            if request.size > limit:
-                detail = f"{request.size:,} sentences; a request may have {limit:,}."
+            if request.late:
+                answers.append(Refused("late", "The documents were not split in time."))
+            elif request.size > limit:
+                detail = f"At least {request.size:,} sentences; a request may have {limit:,}."
                 answers.append(Refused("too_many", detail))
             else:
                 answers.append(self._answer(request, list(islice(scored, request.size)), seconds))
@@ -208,14 +211,18 @@ def work(connection: Connection, options: WorkerOptions, number: int) -> None:
     )
 
 
-def _split(work: Work, by_classifier: Splitter) -> Request:
+def _split(work: Work, by_classifier: Splitter, limit: int) -> Request:
+    """Split documents until there are more than `limit` sentences or the deadline has passed."""
     split = by_classifier if work.form == "documents" else whole
-    documents = [
+    documents: list[list[Task]] = []
+    room = limit + 1
+    for name, text in zip(work.ids, work.texts, strict=True):
         # A null text is scored as an empty one; its record gets an error that says so.
-        list(tasks([Document(name, text or "")], whole if text is None else split))
-        for name, text in zip(work.ids, work.texts, strict=True)
-    ]
-    return Request(work, documents)
+        found = tasks([Document(name, text or "")], whole if text is None else split)
+        in_time = takewhile(lambda _: time.monotonic() <= work.deadline, found)
+        documents.append(list(islice(in_time, room)))
+        room -= len(documents[-1])
+    return Request(work, documents, late=time.monotonic() > work.deadline)
 
 
 def _give_memory_back() -> None:

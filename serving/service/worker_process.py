@@ -7,15 +7,17 @@ imports its own half while they load.
 import signal
 from multiprocessing.connection import Connection
 
+from serving.parent import end_with_parent
 from serving.service.messages import WorkerOptions
 
 
 def run_worker(connection: Connection, options: WorkerOptions, number: int) -> None:
-    """Be worker `number` until the pipe is closed."""
-    # Ctrl+C and `systemctl stop` signal the whole process group, but the HTTP process still needs
-    # the answers: it closes the pipe when it has them.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    """Be worker `number` until the pipe is closed or the HTTP process is gone."""
+    end_with_parent()
+    # Ctrl+C, `systemctl stop` and a reload may signal the whole process group, but the HTTP process
+    # still needs the answers: it closes the pipe when it has them.
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
     from serving.service.litserve_api import work
     from serving.service.logs import configure_logs
 

@@ -8,14 +8,15 @@ must be, and then at the places that hurt least.
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise
 
 from serving.records import Sentence
 from serving.text.clause_boundaries import boundary_scores
+from serving.text.sentences import LONGEST
 
-# Characters of a sentence whose clauses are chosen together; no newspaper has such a sentence.
-LONGEST = 50_000
+# Sentences whose tokens are counted together.
+COUNTED = 64
 
 Span = tuple[int, int]
 # The numbers of tokens of some texts, without those that the model adds around each.
@@ -29,26 +30,43 @@ _AFTER_WORD = re.compile(r"[\W_]*\Z")
 _PAUSES = {"..": "..", "…": "..", "؛": "؛", ";": "؛", "،": "،", ",": "،", ":": ":"}
 
 
-def cut_clauses(sentences: Sequence[Sentence], count: TokenCounter, limit: int) -> list[Sentence]:
-    """Return the sentences in order, those that do not fit cut into clauses.
+def cut_clauses(
+    sentences: Iterable[Sentence], count: TokenCounter, limit: int
+) -> Iterator[Sentence]:
+    """Yield the sentences in order, those that do not fit cut into clauses.
 
     A text fits if it has at most `limit` tokens by `count`. A clause fits too, unless it is a
     single word. Every character that is not white space is in exactly one clause; offsets refer to
-    the sentences' document. Takes time linear in the length of what it cuts.
+    the sentences' document. Takes time linear in the length of what it cuts, and no sentence is
+    taken much before its clauses are asked for.
     """
-    parts = [part for sentence in sentences for part in _parts(sentence)]
-    sizes = count([part.text for part in parts])
-    return [
-        clause
-        for sentence, size in zip(parts, sizes, strict=True)
-        for clause in ([sentence] if size <= limit else _clauses(sentence, count, limit))
-    ]
+    for parts in _groups(part for sentence in sentences for part in _parts(sentence)):
+        sizes = count([part.text for part in parts])
+        for part, size in zip(parts, sizes, strict=True):
+            if size <= limit:
+                yield part
+            else:
+                yield from _clauses(part, count, limit)
+
+
+def _groups(parts: Iterable[Sentence]) -> Iterator[list[Sentence]]:
+    """Yield the parts in groups whose tokens are counted together: a few, or one that is long."""
+    group: list[Sentence] = []
+    characters = 0
+    for part in parts:
+        group.append(part)
+        characters += len(part.text)
+        if len(group) == COUNTED or characters >= LONGEST:
+            yield group
+            group, characters = [], 0
+    if group:
+        yield group
 
 
 def _parts(sentence: Sentence) -> Iterator[Sentence]:
     """Yield an endless sentence in parts of LONGEST characters, cut at white space if it can be.
 
-    Its clauses are chosen part by part, so that the memory they need is bounded.
+    Its clauses are chosen part by part, so that time and memory for the next are bounded.
     """
     text, start = sentence.text, 0
     while len(text) - start > LONGEST:
@@ -73,15 +91,16 @@ def _clauses(sentence: Sentence, count: TokenCounter, limit: int) -> Iterator[Se
     counted = dict(zip(distinct, count(distinct), strict=True))
     sizes = [counted[word] for word in words]
 
-    def fitting(first: int, last: int, room: int) -> Iterator[Span]:
+    def fitting(first: int, last: int, room: int, step: int = 1) -> Iterator[Span]:
         """Yield the pieces of words first to last, of at most `room` by the sum of the words."""
         ends = [first + end for end in _best_ends(sizes[first:last], scores[first:last], room)]
         pieces = list(pairwise([first, *ends]))
         found = count([text[spans[start][0] : spans[end - 1][1]] for start, end in pieces])
         for (start, end), size in zip(pieces, found, strict=True):
             if size > limit and end - start > 1:
-                # Together the words have more tokens than one by one: a tokenizer may do that.
-                yield from fitting(start, end, room - (size - limit))
+                # Together the words have more tokens than one by one: a tokenizer may do that. The
+                # steps grow, so that there are few, however little each of the words seems to have.
+                yield from fitting(start, end, room - step * (size - limit), 2 * step)
             else:
                 yield spans[start][0], spans[end - 1][1]
 

@@ -8,8 +8,7 @@ stretch of text around the candidate, so that splitting takes linear time.
 import re
 import string
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 
 TERMINATORS = ".!?؟…۔‼⁇⁈⁉"
 _CALLS = frozenset("!?؟‼⁇⁈⁉")
@@ -83,7 +82,7 @@ _LAST_WORD = re.compile(r"[^\W\d_]*$")
 _SIGNS = re.compile(rf"[\u064b-\u065f\u0670{INVISIBLE}]")
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Candidate:
     """A run of terminators with text after it on the same line.
 
@@ -100,27 +99,21 @@ class Candidate:
     end: int
     next: int
     enclosure: tuple[int, int] | None
+    # The run of terminators; with its closing marks if they too end in one, as in «..".».
+    mark: str = field(init=False)
+    # The few characters of the sentence before the run, and those with which the text continues,
+    # without vowel signs.
+    context: str = field(init=False)
+    following: str = field(init=False)
+    # Whether nothing visible separates the run from what follows.
+    is_tight: bool = field(init=False)
 
-    @cached_property
-    def mark(self) -> str:
-        """The run of terminators; with its closing marks if they too end in one, as in «..".»."""
-        is_sealed = self.text[self.end - 1] in TERMINATORS
-        return self.text[self.start : self.end if is_sealed else self.after]
-
-    @cached_property
-    def context(self) -> str:
-        """The few characters of the sentence before the run, without vowel signs."""
-        return _SIGNS.sub("", self.text[max(self.sentence, self.start - 32) : self.start])
-
-    @cached_property
-    def following(self) -> str:
-        """The few characters with which the text continues, without vowel signs."""
-        return _SIGNS.sub("", self.text[self.next : self.next + 32])
-
-    @cached_property
-    def is_tight(self) -> bool:
-        """Whether nothing visible separates the run from what follows."""
-        return not self.text[self.after : self.next].strip(INVISIBLE)
+    def __post_init__(self) -> None:
+        text = self.text
+        self.mark = text[self.start : self.end if text[self.end - 1] in TERMINATORS else self.after]
+        self.context = _SIGNS.sub("", text[max(self.sentence, self.start - 32) : self.start])
+        self.following = _SIGNS.sub("", text[self.next : self.next + 32])
+        self.is_tight = not text[self.after : self.next].strip(INVISIBLE)
 
 
 def is_in_token(candidate: Candidate) -> bool:

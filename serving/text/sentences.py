@@ -74,6 +74,10 @@ _BREAK_OR_BAR = re.compile(rf"{_WRITTEN_BREAK}|{_BAR}")
 _BREAK_WRITTEN_OUT = re.compile(_WRITTEN_BREAK)
 # A bar or an emoji parts two statements if both have so many words: «عاجل | …» is one.
 _WORDS_OF_A_STATEMENT = 3
+# A sentence of so many characters ends at the next candidate, whatever the rules say; no newspaper
+# has one. So sentences come one after the other, however hostile the document is.
+LONGEST = 50_000
+_AFTER_TERMINATOR = frozenset(CLOSING_QUOTES + INVISIBLE + ")]} ")
 
 
 def split_sentences(document: str) -> list[Sentence]:
@@ -82,11 +86,14 @@ def split_sentences(document: str) -> list[Sentence]:
     Every character that is not white space is in exactly one sentence. No sentence is empty, or
     begins or ends with white space. Takes time linear in the document's length.
     """
-    return [
-        Sentence(document[start:end], start, end)
-        for line in _paragraphs(document)
-        for start, end in _sentences_of(document, line)
-    ]
+    return list(sentences_of(document))
+
+
+def sentences_of(document: str) -> Iterator[Sentence]:
+    """Yield the same sentences as they are found: who asks for few does not wait for all."""
+    for line in _paragraphs(document):
+        for start, end in _sentences_of(document, line):
+            yield Sentence(document[start:end], start, end)
 
 
 def _paragraphs(document: str) -> Iterator[Span]:
@@ -137,11 +144,14 @@ def _wrapped_breaks(document: str, lines: list[Span]) -> set[int]:
 
 def _ends_sentence(document: str, line: Span) -> bool:
     """Tell whether the line's last character, closing marks aside, is a terminator."""
-    return document[slice(*line)].rstrip(CLOSING_QUOTES + INVISIBLE + ")]} ")[-1:] in _ENDS
+    start, end = line
+    while end > start and document[end - 1] in _AFTER_TERMINATOR:
+        end -= 1
+    return end > start and document[end - 1] in _ENDS
 
 
-def _sentences_of(document: str, line: Span) -> list[Span]:
-    """Return the line's sentences: its stretches of prose, cut, and its tails of tweets."""
+def _sentences_of(document: str, line: Span) -> Iterator[Span]:
+    """Yield the line's sentences: its stretches of prose, cut, and its tails of tweets."""
     pieces = (
         piece
         for start, end, is_tail in _stretches(document, line)
@@ -182,9 +192,9 @@ def _statements(document: str, start: int, end: int) -> Iterator[Span]:
     words = [len(_WORD.findall(document, *edges[i : i + 2])) for i in range(0, len(edges), 2)]
     for match, before, after in zip(separators, words, words[1:], strict=False):
         is_break = _BREAK_WRITTEN_OUT.search(document, *match.span())
-        marks = list(_BREAK_OR_BAR.finditer(document, *match.span()))
         if not is_break and min(before, after) < _WORDS_OF_A_STATEMENT:
             continue
+        marks = list(_BREAK_OR_BAR.finditer(document, *match.span()))
         if not marks and _ends_sentence(document, (start, match.start())):
             continue  # its sentence has ended, and the emoji begins the next one
         middle = marks[-1].end() if marks else match.start() if leads else match.end()
@@ -233,7 +243,8 @@ def _cut(document: str, start: int, end: int) -> Iterator[Span]:
             next=following,
             enclosure=enclosures[before] if is_inside else None,
         )
-        if not any(goes_on(candidate) for goes_on in RULES):
+        is_endless = position - sentence > LONGEST
+        if is_endless or not any(goes_on(candidate) for goes_on in RULES):
             yield sentence, position
             sentence = following
     yield sentence, end
@@ -258,23 +269,29 @@ def _skip_space(document: str, position: int, end: int) -> int:
     return position
 
 
-def _join_wordless(document: str, pieces: Iterable[Span]) -> list[Span]:
-    """Join every piece without a word to a neighbour and return what is left.
+def _join_wordless(document: str, pieces: Iterable[Span]) -> Iterator[Span]:
+    """Join every piece without a word to a neighbour and yield what is left.
 
     A number goes to the piece after it, which it counts; the rest (a stray stop, an emoji, a
-    tweet's tags) goes to the piece before it. A line without any word stays one piece.
+    tweet's tags) goes to the piece before it. A line without any word stays one piece,
+    if it is not endless.
     """
-    joined: list[Span] = []
-    waiting: int | None = None
+    last: Span | None = None  # the last piece with a word, to which others may be joined
+    waiting: Span | None = None  # what has no word and is not joined yet
     for start, end in pieces:
         if _WORD.search(document, start, end):
-            joined.append((start if waiting is None else waiting, end))
-            waiting = None
-        elif joined and waiting is None and not _DIGIT.search(document, start, end):
-            joined[-1] = (joined[-1][0], end)
-        elif waiting is None:
-            waiting = start
-    if waiting is not None:
-        first = joined.pop()[0] if joined else waiting
-        joined.append((first, end))
-    return joined
+            if last:
+                yield last
+            last, waiting = (waiting[0] if waiting else start, end), None
+        elif last and not waiting and not _DIGIT.search(document, start, end):
+            last = last[0], end
+        else:
+            waiting = (waiting[0] if waiting else start), end
+        held = last or waiting
+        if held and end - held[0] > LONGEST:
+            yield held
+            last, waiting = None, waiting if last else None
+    if waiting:
+        last = last[0] if last else waiting[0], waiting[1]
+    if last:
+        yield last

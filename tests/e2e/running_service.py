@@ -29,6 +29,7 @@ class RunningService:
         environment: Mapping[str, str] | None = None,
         config: str | None = None,
         prefix: Sequence[str] = (),
+        stdin: int = subprocess.DEVNULL,
     ) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -40,6 +41,7 @@ class RunningService:
             self.process = subprocess.Popen(
                 command,
                 cwd=folder,
+                stdin=stdin,
                 stdout=out,
                 stderr=err,
                 env={**os.environ, **(environment or {})},
@@ -120,6 +122,12 @@ def alive(pid: int) -> bool:
         return ") Z " not in Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
     except OSError:
         return False
+
+
+def processor_seconds(pid: int) -> float:
+    """The processor time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def wait_for(condition: Callable[[], object], seconds: float = PATIENCE) -> None:

@@ -17,7 +17,14 @@ from bundles import (
     manifest_of,
     put_graph,
 )
-from running_service import RASD, RunningService, wait_for
+from running_service import (
+    RASD,
+    RunningService,
+    alive,
+    descendants,
+    processor_seconds,
+    wait_for,
+)
 
 SENTENCE = "نفت الوزارة وقوع الهجوم."
 PATIENCE = 60.0
@@ -258,6 +265,20 @@ def test_a_graph_that_never_ends_is_refused_and_sigterm_ends_the_service(tmp_pat
         service.process.terminate()
         assert service.process.wait(15) == 0
         assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+
+
+def test_workers_in_an_endless_graph_end_with_a_killed_service(tmp_path):
+    folder = copy_of_fast(tmp_path / "bundle")
+    put_graph(folder, endless_graph)
+    service = RunningService(tmp_path, "--threads", "1", "--workers", "1", "--model", folder)
+    try:
+        # The graph is loaded when the thread that runs it has used the processor for a while.
+        wait_for(lambda: any(processor_seconds(pid) > 4 for pid in service.workers), PATIENCE)
+        family = descendants(service.process.pid)
+    finally:
+        service.process.kill()
+        service.process.wait()
+    wait_for(lambda: not any(map(alive, family)), 20)
 
 
 def reads(service):

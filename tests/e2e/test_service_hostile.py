@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from running_service import RunningService, wait_for
+from running_service import RunningService, processor_seconds, wait_for
 
 from serving.service.metrics import resident_bytes
 
@@ -287,6 +287,22 @@ def test_a_sentence_without_end_costs_little_memory(service):
         )
         assert response.json()["sentences"][0]["truncated"] is True
         assert peak(worker) < before + 100 * MIB
+
+
+@pytest.mark.parametrize("unit", ["ا ", "\ufdfa؟ ", "ا؟\n"])
+def test_a_document_of_countless_sentences_costs_no_more_than_those_allowed(service, unit):
+    (worker,) = service.workers
+    text = unit * ((2 * MIB - 100) // len(unit.encode()))
+    body = json.dumps({"documents": [{"text": text}]}, ensure_ascii=False).encode()
+    headers = {"content-type": "application/json"}
+    before = processor_seconds(worker)
+    response = httpx.post(service.url + "/v1/classify", content=body, headers=headers, timeout=60)
+    # A busy machine may need longer than the deadline. Then that holds.
+    assert response.json()["type"] in ("urn:rasd:too-many", "urn:rasd:late")
+    honest = httpx.post(service.url + "/v1/classify", content=BODY, headers=headers, timeout=60)
+    assert honest.status_code == 200
+    assert service.workers == [worker]
+    assert processor_seconds(worker) - before < 4
 
 
 def peak(pid):

@@ -1,10 +1,11 @@
 """Keys while the service runs: revoked, added, broken; and who may listen without them."""
 
 import http.client
+import os
 import signal
 
 import pytest
-from running_service import RunningService, wait_for
+from running_service import RunningService, alive, descendants, wait_for
 
 from serving.service.keys import new_key
 
@@ -113,3 +114,24 @@ def test_another_loopback_address_answers_to_itself(tmp_path):
         assert service.client.get("/v1/model").status_code == 200
         rebound = service.client.get("/v1/model", headers={"host": "evil.example.org"})
         assert rebound.status_code == 421
+
+
+def test_a_reload_without_a_keys_file_ends_nothing(tmp_path):
+    with RunningService(tmp_path, "--threads", "1", "--workers", "1") as service:
+        workers = service.workers
+        service.process.send_signal(signal.SIGHUP)
+        os.killpg(service.process.pid, signal.SIGHUP)
+        assert service.client.post("/predict", json={"inputs": "نفى."}).status_code == 200
+        assert service.workers == workers
+        assert service.terminate() == 0
+
+
+def test_a_closed_terminal_ends_the_service(tmp_path):
+    terminal, inside = os.openpty()
+    with RunningService(tmp_path, "--threads", "1", "--workers", "1", stdin=inside) as service:
+        family = descendants(service.process.pid)
+        os.close(inside)
+        os.close(terminal)
+        os.killpg(service.process.pid, signal.SIGHUP)  # as the kernel does
+        service.process.wait(20)
+        wait_for(lambda: not any(map(alive, family)), 20)

@@ -91,7 +91,7 @@ def test_what_was_not_read_whole_is_never_certain(classifier):
 def test_a_document_without_full_stops_is_split_so_that_every_word_is_read(classifier, authored):
     words = " ".join(row["text"] for row in authored[:80]).split()
     document = " ".join(word.strip('.؟!،؛:«»"()') for word in words)
-    sentences = classifier.split(document)
+    sentences = list(classifier.split(document))
     answers = classifier.classify([sentence.text for sentence in sentences])
     assert not any(isinstance(answer, Prediction) and answer.truncated for answer in answers)
     assert " ".join(sentence.text for sentence in sentences).split() == document.split()
@@ -112,7 +112,7 @@ def test_counting_before_scoring_changes_no_score(authored, monkeypatch, kept):
 
 def test_sentences_that_fit_are_those_of_the_splitter(classifier, authored):
     document = " ".join(row["text"] for row in authored[:80])
-    assert classifier.split(document) == split_sentences(document)
+    assert list(classifier.split(document)) == split_sentences(document)
 
 
 @settings(max_examples=100, deadline=None)

@@ -1,6 +1,7 @@
 """Where a sentence that is too long is cut: promises on any text, good places, linear time."""
 
 from collections.abc import Sequence
+from itertools import islice
 
 import pytest
 from hypothesis import given, settings
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from serving.records import Sentence
 from serving.text.clause_boundaries import BARE, NEAR, with_bare
 from serving.text.clauses import cut_clauses
+from serving.text.sentences import sentences_of
 
 PIECES = (
     "وقال المتحدث|إن الهجوم انتهى|قتل خمسة|فيما|بينما|من جهته|وأكّد الوزير|12|3.5|1,000|CNN|#وسم"
@@ -31,6 +33,18 @@ def by_more_together(texts: Sequence[str]) -> list[int]:
 def cut(text: str, limit: int = 30, count=by_characters) -> list[str]:
     sentence = Sentence(text, 0, len(text))
     return [clause.text for clause in cut_clauses([sentence], count, limit)]
+
+
+class Counter:
+    """Counts tokens as `count` does, and the characters that it was given."""
+
+    def __init__(self, count):
+        self.count = count
+        self.characters = 0
+
+    def __call__(self, texts: Sequence[str]) -> list[int]:
+        self.characters += sum(map(len, texts))
+        return self.count(texts)
 
 
 @settings(max_examples=300, deadline=None)
@@ -59,7 +73,7 @@ def test_clauses_hold_the_whole_text_in_order_and_fit(text, limit, start, count)
 @given(texts)
 def test_a_sentence_that_fits_stays_as_it_is(text):
     sentence = Sentence(text, 7, 7 + len(text))
-    assert cut_clauses([sentence], by_characters, by_characters([text])[0]) == [sentence]
+    assert list(cut_clauses([sentence], by_characters, by_characters([text])[0])) == [sentence]
 
 
 STATEMENTS = [
@@ -106,6 +120,25 @@ def test_a_place_is_bare_only_near_a_mark():
     marks = [""] * 40 + ["،"] + [""] * 40
     bare = [place for place, mark in enumerate(with_bare(marks)) if mark == BARE]
     assert bare == [p for p in range(40 - NEAR, 40 + NEAR + 1) if p != 40]
+
+
+@pytest.mark.parametrize("unit", ["ا ", "ا. ", "ا؟ ", "ا؟\n", "1? "])
+def test_who_asks_for_few_clauses_does_not_wait_for_all(unit):
+    document = unit * 300_000
+    count = Counter(by_characters)
+    few = list(islice(cut_clauses(sentences_of(document), count, 30), 1000))
+    assert len(few) == 1000
+    assert count.characters < len(document) / 3
+
+
+def test_words_that_are_too_long_together_only_are_counted_a_few_times():
+    def by_a_window(texts: Sequence[str]) -> list[int]:
+        return [31 if len(text) > 200 else len(text.split()) for text in texts]
+
+    text = " ".join(["ا" + "ـ" * 99] * 300)
+    count = Counter(by_a_window)
+    assert cut(text, 30, count) == text.split()
+    assert count.characters < 10 * len(text)
 
 
 NEWS = " ".join(STATEMENTS) + " "

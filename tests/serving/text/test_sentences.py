@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.text.sentences import split_sentences
+from serving.text.sentences import LONGEST, split_sentences
 
 ARTICLES = sorted((Path(__file__).parent / "articles").glob("*.txt"))
 SAMPLE = Path(__file__).parents[3] / "data" / "sample_article.txt"
@@ -88,7 +88,7 @@ def test_blank_lines_always_split(paragraphs):
 REPEATED = [
     *(".", ". ", ". . ", "قال.. ", "a.", "1.", "أ. ", "و!", '"', '."', '"ا. ', "«", "&quot;"),
     *("(", "(«", "(ا. ", "@", "(@", "- (@", "—ا", "— ا (@ب", "t.co/a ", "pic.x.com/a "),
-    *(" ", "\n", "ا\n", "ا \n", "ا\t."),
+    *(" ", "\n", "ا\n", "ا \n", "ا\t.", "|", "ا ا ا | ", "ا ا ا. 🔴 ", "1? ", "? ( "),
 ]
 
 
@@ -97,6 +97,14 @@ REPEATED = [
 def test_repetition_of_anything_takes_linear_time(unit):
     document = "ب" + unit * (50_000 // len(unit)) + "ب"
     assert "".join("".join(texts(document)).split()) == "".join(document.split())
+
+
+@pytest.mark.parametrize("unit", ["a. ", "a.b", "1? ", "? ( ", "1? ( "])
+def test_a_sentence_without_end_comes_in_parts(unit):
+    document = unit * (2 * LONGEST // len(unit))
+    found = texts(document)
+    assert max(map(len, found)) <= LONGEST + 2 * len(unit)
+    assert "".join("".join(found).split()) == "".join(document.split())
 
 
 # One document a line, where the sign ¦ stands after every sentence.
