@@ -11,7 +11,9 @@ from serving.labels import LabelScheme
 # The names of the control and of the text in the configuration that we write.
 _CONTROL = "label"
 _TEXT = "text"
-_REMEDY = "Use the configuration of configs/label_studio.xml as the project's."
+_REMEDY = (
+    "Paste configs/label_studio.xml; for other labels, the .xml of `rasd suggest -o tasks.json`."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ def read_configuration(xml: str, scheme: LabelScheme) -> Control:
         missing = min(missing, lacking, key=len)
     raise InputError(
         f"no Choices control of a Text has the choices {', '.join(missing)}",
-        f"{_REMEDY} Or add them to yours.",
+        _REMEDY,
     )
 
 
