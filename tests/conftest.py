@@ -2,11 +2,12 @@
 
 import json
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from postgresql_cluster import PostgreSQL, cluster, installed
 
 ROOT = Path(__file__).parent.parent
 
@@ -18,6 +19,16 @@ def interruptible() -> None:
     A shell ignores it for commands in the background of a script, and child processes inherit that.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A real PostgreSQL for all tests; skips where it is not installed."""
+    initdb = installed()
+    if initdb is None:
+        pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
+    with cluster(initdb) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

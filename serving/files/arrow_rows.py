@@ -35,7 +35,7 @@ def parquet_rows(
         average = about.total_byte_size // max(1, about.num_rows)
         size = max(1, min(_ROWS, MAX_RECORD // max(1, average)))
         batches = opened.iter_batches(size, row_groups=[group], use_threads=False)
-        yield from _rows(batches, name, number)
+        yield from _rows(batches, name, number, columns)
         number += about.num_rows
 
 
@@ -78,6 +78,7 @@ def arrow_rows(file: BinaryIO, name: str, columns: Sequence[Wanted]) -> Iterator
         (batch.slice(at, _ROWS) for batch in batches for at in range(0, batch.num_rows, _ROWS)),
         name,
         1,
+        columns,
         "Arrow",
     )
 
@@ -102,8 +103,13 @@ def _library(what: str) -> Any:
 
 
 def _rows(
-    batches: Iterator["pa.RecordBatch"], name: str, number: int, form: str = "Parquet"
+    batches: Iterator["pa.RecordBatch"],
+    name: str,
+    number: int,
+    columns: Sequence[Wanted],
+    form: str = "Parquet",
 ) -> Iterator[Row | Problem]:
+    wanted = {field for column in columns for field in column.names}
     while True:
         try:
             batch = next(batches, None)
@@ -111,7 +117,7 @@ def _rows(
             raise _damaged(form, error) from error
         if batch is None:
             return
-        for fields in _fields(batch):
+        for fields in _fields(batch, wanted):
             where = f"{name}: row {number}"
             if fields is None:
                 what, remedy = "a value that is not UTF-8 or out of range", "Write the row again."
@@ -121,14 +127,26 @@ def _rows(
             number += 1
 
 
-def _fields(batch: "pa.RecordBatch") -> list[dict[str, Any] | None]:
-    """Return the rows of a batch; None for one with a value that Python cannot hold."""
+def _fields(batch: "pa.RecordBatch", texts: set[str]) -> list[dict[str, Any] | None]:
+    """Return the rows of a batch; None for one with a value that Python cannot hold.
+
+    Some programs write text as bytes: the fields of `texts` must be UTF-8 then.
+    """
     try:
-        return [_plain(row) for row in batch.to_pylist()]
+        rows = batch.to_pylist()
+        for row in rows:
+            for name in texts & row.keys():
+                if isinstance(row[name], bytes):
+                    row[name] = row[name].decode()
+        return [_plain(row) for row in rows]
     except (ValueError, OverflowError):
         if batch.num_rows == 1:
             return [None]
-        return [fields for row in range(batch.num_rows) for fields in _fields(batch.slice(row, 1))]
+        return [
+            fields
+            for row in range(batch.num_rows)
+            for fields in _fields(batch.slice(row, 1), texts)
+        ]
 
 
 def _plain(value: Any) -> Any:
@@ -140,10 +158,18 @@ def _plain(value: Any) -> Any:
     if isinstance(value, datetime.datetime | datetime.date | datetime.time):
         return value.isoformat()
     if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
+        return _decoded(value)
     if isinstance(value, decimal.Decimal | datetime.timedelta):
         return str(value)
     return value
+
+
+def _decoded(value: bytes) -> str:
+    """Return bytes as the text that they are, or as Base64."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return base64.b64encode(value).decode()
 
 
 def _missing(name: str, schema: "pa.Schema", columns: Sequence[Wanted]) -> Problem | None:

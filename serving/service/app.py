@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 from serving.errors import RasdError
+from serving.service import label_studio_routes
 from serving.service.config import ServeConfig
 from serving.service.connection import Connections
 from serving.service.docs import add_docs
@@ -32,6 +33,7 @@ from serving.service.metrics import Metrics
 from serving.service.middleware import Gate, Observe
 from serving.service.pool import Pool
 from serving.service.routes import SCORING, scoring_router, status_router
+from serving.service.scoring import Scorer
 
 if TYPE_CHECKING:
     from serving.feedback import FeedbackStore
@@ -86,14 +88,19 @@ class Service:
         """Return the paths that are counted and logged by name, and those with a body."""
         app = self.app
         paths, bodies = {"/", "/docs", "/openapi.json"}, set[str]()
+        scorer = Scorer(self.pool, self.metrics, self.config.limits)
         routers = [
-            scoring_router(self.pool, self.metrics, self.config.limits),
+            scoring_router(scorer),
+            label_studio_routes.router(self.pool, scorer),
             status_router(self.pool, self.metrics, self.admission, follower=self.follower),
         ]
         if self.store:
-            from serving.service.feedback_routes import router as feedback_router
+            from serving.service import feedback_routes, label_studio_webhook
 
-            routers.append(feedback_router(self.store, lambda: self.pool.manifest.scheme.names))
+            routers.append(
+                feedback_routes.router(self.store, lambda: self.pool.manifest.scheme.names)
+            )
+            routers.append(label_studio_webhook.router(self.pool, scorer, self.store))
         for router in routers:
             app.include_router(router)
             for route in router.routes:

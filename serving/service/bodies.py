@@ -38,7 +38,7 @@ def json_body(model: type[Model]) -> Callable[[Request], Awaitable[Model]]:
                 "not-json",
                 f"{found}; send JSON with the header Content-Type: application/json.",
             )
-        return _checked(model, _parsed(await request.body()))
+        return checked(model, _parsed(await request.body()))
 
     return read
 
@@ -78,7 +78,8 @@ def _commas_and_brackets(body: bytes) -> int:
     return body.count(b",") + body.count(b"[") + body.count(b"{")
 
 
-def _checked(model: type[Model], value: dict[str, Any]) -> Model:
+def checked(model: type[Model], value: dict[str, Any]) -> Model:
+    """Return the value as `model`; raise ProblemError (422) with the path of every wrong field."""
     try:
         return model.model_validate(value)
     except ValidationError as error:

@@ -10,6 +10,7 @@ from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from serving.service.label_studio_routes import Setup, Tasks
 from serving.service.schemas import ClassifyRequest, PredictRequest, Problem
 
 # Swagger UI uses inline styles.
@@ -64,11 +65,13 @@ def _document(app: FastAPI, *, locked: bool) -> dict[str, Any]:
     )
     components = document.setdefault("components", {})
     # Our own dependency reads the bodies, so FastAPI does not know these models.
-    models: list[type[BaseModel]] = [ClassifyRequest, PredictRequest, Problem]
+    models: list[type[BaseModel]] = [ClassifyRequest, PredictRequest, Setup, Tasks, Problem]
     if "/v1/feedback" in document["paths"]:
-        from serving.service.feedback_routes import Correction  # loads the database driver
+        # These load the database driver.
+        from serving.service.feedback_routes import Correction
+        from serving.service.label_studio_webhook import Event
 
-        models.append(Correction)
+        models += [Correction, Event]
     _, described = models_json_schema(
         [(model, "validation") for model in models],
         ref_template="#/components/schemas/{model}",

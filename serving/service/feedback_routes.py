@@ -28,26 +28,21 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 LabelName = Annotated[str, Field(min_length=1, max_length=100)]
 
 
-class Correction(BaseModel):
-    """A user's decision on a sentence. A label that equals `predicted` confirms it."""
+class Decision(BaseModel):
+    """The label that a person gave a sentence."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     text: str = Field(min_length=1, max_length=100_000, description="the sentence, unchanged")
     label: LabelName = Field(description="the right label")
-    predicted: LabelName = Field(description="the label that the model gave")
-    model: str = Field(min_length=1, max_length=200, description="the answer's `model`")
-    probabilities: dict[LabelName, Probability] | None = Field(
-        default=None, max_length=100, description="the answer's `probabilities`"
-    )
     annotator: str | None = Field(default=None, max_length=200, description="who decided")
     note: str | None = Field(default=None, max_length=5000)
 
-    @field_validator("text", "label", "predicted", "model", "annotator", "note")
+    @field_validator("*")
     @classmethod
-    def _no_nul(cls, value: str | None) -> str | None:
+    def _no_nul(cls, value: object) -> object:
         """Reject what PostgreSQL cannot store."""
-        if value and "\0" in value:
+        if isinstance(value, str) and "\0" in value:
             raise ValueError("contains a NUL character")
         return value
 
@@ -57,6 +52,16 @@ class Correction(BaseModel):
         if not any(unicodedata.category(sign)[0] in "LN" for sign in value):
             raise ValueError("contains no letter or digit")
         return value
+
+
+class Correction(Decision):
+    """A user's decision on a sentence. A label that equals `predicted` confirms it."""
+
+    predicted: LabelName = Field(description="the label that the model gave")
+    model: str = Field(min_length=1, max_length=200, description="the answer's `model`")
+    probabilities: dict[LabelName, Probability] | None = Field(
+        default=None, max_length=100, description="the answer's `probabilities`"
+    )
 
 
 class CorrectionStored(BaseModel):
@@ -86,27 +91,12 @@ def router(store: FeedbackStore, labels: Callable[[], Sequence[str]]) -> APIRout
         correction: Annotated[Correction, Depends(json_body(Correction))],
     ) -> CorrectionStored:
         """Store a correction; it replaces the same annotator's earlier one for the same text."""
-        _check_label("label", correction.label, labels())
-        _check_label("predicted", correction.predicted, labels())
+        check_label("label", correction.label, labels())
+        check_label("predicted", correction.predicted, labels())
         caller: str = request.state.caller or ""
         annotator = (correction.annotator or "").strip()
         values = correction.model_dump(exclude={"annotator"})
-        try:
-            number, revision = store.add(
-                NewCorrection(**values, annotator=annotator, caller=caller)
-            )
-        except StoreFullError as error:
-            log.error("correction not stored", extra={"reason": str(error)})
-            raise ProblemError(507, "feedback-full", str(error)) from error
-        except StoreError as error:
-            # The reason may name the database's host and user: it is for the log only.
-            log.error("correction not stored", extra={"reason": str(error)})
-            raise ProblemError(
-                503,
-                "feedback-unavailable",
-                "The database of corrections does not answer; the service's log has the reason.",
-                headers={"Retry-After": "10"},
-            ) from error
+        number, revision = save(store, NewCorrection(**values, annotator=annotator, caller=caller))
         if revision > 1:
             response.status_code = 200
         return CorrectionStored(id=number, outcome="created" if revision == 1 else "updated")
@@ -114,7 +104,26 @@ def router(store: FeedbackStore, labels: Callable[[], Sequence[str]]) -> APIRout
     return routes
 
 
-def _check_label(field: str, label: str, names: Sequence[str]) -> None:
+def save(store: FeedbackStore, correction: NewCorrection) -> tuple[int, int]:
+    """Store a correction and return its id and revision; raise ProblemError if that fails."""
+    try:
+        return store.add(correction)
+    except StoreFullError as error:
+        log.error("correction not stored", extra={"reason": str(error)})
+        raise ProblemError(507, "feedback-full", str(error)) from error
+    except StoreError as error:
+        # The reason may name the database's host and user: it is for the log only.
+        log.error("correction not stored", extra={"reason": str(error)})
+        raise ProblemError(
+            503,
+            "feedback-unavailable",
+            "The database of corrections does not answer; the service's log has the reason.",
+            headers={"Retry-After": "10"},
+        ) from error
+
+
+def check_label(field: str, label: str, names: Sequence[str]) -> None:
+    """Raise ProblemError (422) for a label that the model does not have."""
     if label not in names:
         message = f"{label!r} is not one of {', '.join(names)}.{did_you_mean(label, names)}"
         raise ProblemError(

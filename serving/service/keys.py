@@ -1,5 +1,6 @@
 """API keys: stored as hashes, compared in constant time, each with a name and a rate limit."""
 
+import base64
 import hashlib
 import hmac
 import os
@@ -114,7 +115,11 @@ def new_key(name: str) -> tuple[str, str]:
 
 
 def presented(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """Return the key of a request's headers: `Authorization: Bearer KEY` or `X-API-Key: KEY`."""
+    """Return the key of a request's headers.
+
+    `Authorization: Bearer KEY`, `X-API-Key: KEY`, or the password of `Authorization: Basic`, which
+    is all that Label Studio can send.
+    """
     for name, value in headers:
         text = value.decode("latin-1").strip()
         if name == b"x-api-key":
@@ -122,7 +127,17 @@ def presented(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
         scheme, _, credential = text.partition(" ")
         if name == b"authorization" and scheme.lower() == "bearer":
             return credential.strip()
+        if name == b"authorization" and scheme.lower() == "basic":
+            return _password(credential)
     return None
+
+
+def _password(credential: str) -> str:
+    """Return the password of `Authorization: Basic`; empty, which is no key, if it has none."""
+    try:
+        return base64.b64decode(credential).decode().partition(":")[2]
+    except ValueError:
+        return ""
 
 
 def _read_variable(text: str) -> dict[str, bytes]:

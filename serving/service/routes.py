@@ -8,9 +8,9 @@ from serving.bundle import Manifest
 from serving.service.bodies import json_body, request_schema
 from serving.service.config import LimitsConfig
 from serving.service.follower import Follower
-from serving.service.http_problems import ProblemError, late, problems
+from serving.service.http_problems import problems
 from serving.service.intake import Admission
-from serving.service.messages import Answer, Refused, Work
+from serving.service.messages import Scored
 from serving.service.metrics import Metrics
 from serving.service.pool import Pool
 from serving.service.schemas import (
@@ -24,8 +24,9 @@ from serving.service.schemas import (
     SentencesAnswer,
     Unreadable,
 )
+from serving.service.scoring import Scorer
 
-SCORING = ("/v1/classify", "/predict", "/")
+SCORING = ("/v1/classify", "/predict", "/", "/labelstudio/predict")
 
 _ARTICLE = "نفت الوزارة وقوع الهجوم. وتبنت الجماعة الهجوم على الثكنة."
 _SENTENCES = ["نفت الوزارة وقوع الهجوم.", "وتبنت الجماعة الهجوم على الثكنة."]
@@ -41,33 +42,13 @@ _PREDICT_EXAMPLES = {
 _SCORING_PROBLEMS = problems(400, 401, 408, 413, 415, 422, 429, 503, 504)
 
 
-def scoring_router(pool: Pool, metrics: Metrics, limits: LimitsConfig) -> APIRouter:
+def scoring_router(scorer: Scorer) -> APIRouter:
     """Return the routes that label text."""
     router = APIRouter(tags=["labels"])
 
-    def answered(request: Request, answer: Answer, queue_seconds: float) -> Response:
-        if isinstance(answer, Refused):
-            if answer.why == "late":
-                raise late()
-            raise ProblemError(422, answer.why.replace("_", "-"), answer.detail)
-        metrics.count(answer.statistics, queue_seconds)
-        request.state.sentences = answer.statistics.sentences
-        request.state.model = answer.model
-        headers = {"X-Model": answer.model}
-        return Response(answer.body, media_type="application/json", headers=headers)
-
-    def deadline(request: Request) -> float:
-        return float(request.state.arrival) + limits.deadline_seconds
-
-    def within(number: int, field: str) -> None:
-        if number > limits.sentences:
-            message = f"{number:,} given; a request may have {limits.sentences:,}"
-            raise ProblemError(
-                422,
-                "too-many",
-                f"{field}: {message}.",
-                errors=[{"field": field, "message": message}],
-            )
+    def answered(scored: Scored) -> Response:
+        headers = {"X-Model": scored.model}
+        return Response(scored.body, media_type="application/json", headers=headers)
 
     @router.post(
         "/v1/classify",
@@ -85,16 +66,11 @@ def scoring_router(pool: Pool, metrics: Metrics, limits: LimitsConfig) -> APIRou
         answered.
         """
         if body.sentences is not None:
-            texts = body.sentences
-            within(len(texts), "sentences")
-            ids = tuple(map(str, range(len(texts))))
-            work = Work("sentences", ids, tuple(texts), deadline(request))
-        else:
-            documents = body.documents or []
-            within(len(documents), "documents")
-            ids = tuple(str(n) if d.id is None else d.id for n, d in enumerate(documents))
-            work = Work("documents", ids, tuple(d.text for d in documents), deadline(request))
-        return answered(request, *await pool.score(work))
+            return answered(await scorer.score(request, "sentences", "sentences", body.sentences))
+        documents = body.documents or []
+        texts = [document.text for document in documents]
+        ids = [str(n) if d.id is None else d.id for n, d in enumerate(documents)]
+        return answered(await scorer.score(request, "documents", "documents", texts, ids=ids))
 
     # The Hugging Face client posts to exactly the URL that it is given.
     @router.post("/", include_in_schema=False)
@@ -113,12 +89,8 @@ def scoring_router(pool: Pool, metrics: Metrics, limits: LimitsConfig) -> APIRou
         Compatible with `huggingface_hub.InferenceClient(model=URL).text_classification(...)`. Each
         text is scored as one sentence.
         """
-        texts = body.inputs
-        within(len(texts), "inputs")
         top_k = body.parameters.top_k if body.parameters else None
-        ids = tuple(map(str, range(len(texts))))
-        work = Work("predict", ids, tuple(texts), deadline(request), top_k)
-        return answered(request, *await pool.score(work))
+        return answered(await scorer.score(request, "predict", "inputs", body.inputs, top_k=top_k))
 
     return router
 

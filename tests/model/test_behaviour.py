@@ -1,19 +1,15 @@
-"""What the models that ship must get right: the cases of behaviour.jsonl, kind by kind.
+"""What the models that ship must get right: the included cases, kind by kind.
 
 The floors are what the models reached when they were exported, less one case in a kind (two where
 a kind has 30 and more), since int8 products differ a little between processors. They hide nothing:
-`rasd evaluate --behaviour tests/model/behaviour.jsonl` lists every case that fails. Raise them with
-a better model.
+`rasd evaluate --behaviour` lists every case that fails. Raise them with a better model.
 """
-
-from pathlib import Path
 
 import pytest
 
 from serving.classifier import Classifier
-from training.evaluate.behaviour import read_behaviour, run_behaviour
+from training.evaluate.behaviour import INCLUDED, read_behaviour, run_behaviour
 
-FILE = Path(__file__).with_name("behaviour.jsonl")
 FLOORS = {  # kind: passes of default, of fast
     "plain attack_report": (21, 21),
     "plain claim": (19, 19),
@@ -44,7 +40,7 @@ def classifier(request) -> Classifier:
 
 def test_every_kind_passes_as_often_as_the_models_did(classifier):
     number = ["default", "fast"].index(classifier.bundle.manifest.name)
-    results = run_behaviour(classifier, read_behaviour(FILE, classifier.bundle.scheme))
+    results = run_behaviour(classifier, read_behaviour(INCLUDED, classifier.bundle.scheme))
     assert {result.kind for result in results} == set(FLOORS)
     below = {
         result.kind: [failure.case.id for failure in result.failures]
@@ -56,7 +52,7 @@ def test_every_kind_passes_as_often_as_the_models_did(classifier):
 
 def test_writing_that_means_the_same_scores_the_same(classifier):
     """Tashkeel, tatweel, bidi marks, presentation forms and spaces change nothing at all."""
-    cases = read_behaviour(FILE, classifier.bundle.scheme)
+    cases = read_behaviour(INCLUDED, classifier.bundle.scheme)
     for text in [case.text for case in cases if case.kind.startswith("plain")][::4]:
         variants = [
             text.replace("ل", "لَ"),

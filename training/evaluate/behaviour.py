@@ -21,13 +21,16 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from serving.classifier import Classifier
-from serving.errors import Problem, did_you_mean, refusal
+from serving.errors import InputError, Problem, did_you_mean, refusal
 from serving.files.row import Row
 from serving.files.rows import read_rows, unreadable
 from serving.files.sources import recognise
 from serving.labels import LabelScheme
 from serving.records import Prediction
 from training.labelled.reading import label_problem
+
+# The cases that are installed with this package, for the included labels.
+INCLUDED = Path(__file__).with_name("behaviour.jsonl")
 
 
 class _Fields(BaseModel):
@@ -80,7 +83,10 @@ class KindResult:
 
 
 def read_behaviour(path: Path, scheme: LabelScheme) -> list[Case]:
-    """Read behaviour tests; raise InputError with every problem of the file."""
+    """Read behaviour tests; raise InputError with every problem of the file.
+
+    The included ones are refused for a model that lacks their labels.
+    """
     problems: list[Problem] = []
     cases: list[Case] = []
     for row in _rows(path):
@@ -92,6 +98,11 @@ def read_behaviour(path: Path, scheme: LabelScheme) -> list[Case]:
     problems = problems or [*_repeated_ids(cases), *_group_problems(cases)]
     if not problems and not cases:
         problems.append(Problem(str(path), "holds no behaviour test", "Name a file that does."))
+    if problems and path == INCLUDED:
+        raise InputError(
+            f"the included behaviour tests are not for the labels {', '.join(scheme.names)}",
+            "Name a file of your own tests as `behaviour`, or leave them out with null.",
+        )
     if problems:
         raise refusal(problems)
     return cases

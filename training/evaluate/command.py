@@ -2,8 +2,8 @@
 
 Prints metrics with 95 % bootstrap intervals, the weakest subgroups and, with
 --compare, the difference to another model. Use sentences that neither model
-was trained on. With --behaviour it runs behaviour tests instead (JSON Lines):
-passes by kind, and every case that fails.
+was trained on. With --behaviour it runs behaviour tests instead: passes by
+kind, and every case that fails.
 
 example: rasd evaluate mine.jsonl --model fast --compare default --out report
 """
@@ -14,13 +14,23 @@ from pathlib import Path
 from serving.errors import InputError
 from training.labelled.fields import FieldNames, add_options
 
+# The name of the behaviour tests that are installed with this package.
+_INCLUDED = Path("included")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `rasd evaluate`."""
-    files = "labelled files: .jsonl, .json (also from Label Studio), .csv or .tsv"
+    files = "labelled files: .jsonl, .json (also from Label Studio), .csv, .tsv, .xlsx or .parquet"
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("labelled", type=Path, nargs="*", default=[], metavar="LABELLED", help=files)
-    what.add_argument("--behaviour", type=Path, metavar="FILE", help="behaviour tests: .jsonl")
+    what.add_argument(
+        "--behaviour",
+        type=Path,
+        nargs="?",
+        const=_INCLUDED,
+        metavar="FILE",
+        help="behaviour tests, a .jsonl file (FILE left out: the included ones)",
+    )
     parser.add_argument(
         "--model", type=Path, help="default (used if omitted), fast, or the folder of a bundle"
     )
@@ -39,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the tables and write the report."""
+    from training.evaluate.behaviour import INCLUDED
     from training.evaluate.run import evaluate, evaluate_behaviour
 
     fields = FieldNames.of(options)
@@ -48,7 +59,8 @@ def run(options: argparse.Namespace) -> int:
                 "evaluate: the options that name fields do not apply to --behaviour",
                 "Leave them out: its fields are id, kind, text, label, group and expect.",
             )
-        evaluate_behaviour(options.model, options.behaviour, options.out, options.compare)
+        tests = INCLUDED if options.behaviour == _INCLUDED else options.behaviour
+        evaluate_behaviour(options.model, tests, options.out, options.compare)
         return 0
     evaluate(options.model, options.labelled, options.out, options.compare, fields)
     return 0

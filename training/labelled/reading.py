@@ -99,7 +99,7 @@ def read_labelled(
     conflicts: Conflicts = "stop",
     names: FieldNames = DEFAULT_NAMES,
 ) -> LabelledData:
-    """Read JSON Lines, JSON, CSV, TSV and Label Studio files; keep each text once.
+    """Read labelled files of every form; keep each text once.
 
     Texts are the same if `normalize` makes the same of them, since that is what the model sees.
     `conflicts` says what to do with a text that has two labels: `stop` raises InputError, `drop`
@@ -165,7 +165,7 @@ def _labelled_rows(path: Path, names: FieldNames) -> Iterator[Row | Problem]:
     source = recognise(path, str(path))
     if source.kind not in ("jsonl", "json", "csv", "tsv", "parquet", "arrow", "xlsx"):
         what = f"not a labelled file: its name ends in {suffix_of(path)}"
-        remedy = "Name a .jsonl, .json (also from Label Studio), .csv or .tsv file."
+        remedy = "Name a .jsonl, .json, .csv, .tsv, .xlsx or .parquet file."
         yield Problem(str(path), what, remedy)
         return
     fields = {"text": names.text or "text", "label": names.label or "label"}
@@ -207,12 +207,13 @@ def _renamed(row: Row, names: dict[str, str], remedies: dict[str, str]) -> Itera
 
 def _check_fields(path: Path, row: Row, names: LabelNames) -> LabelledSentence | list[Problem]:
     """Return the row as a sentence, or what is wrong with its fields."""
-    # An empty cell is a field that was not given.
+    # An empty cell, a null in some formats, is a field that was not given.
     given = {
         name: value
         for name, value in row.fields.items()
-        if value != "" or name in ("text", "label")
+        if (value is not None and value != "") or name == "text"
     }
+    given.setdefault("label", "")
     given |= {name: as_written(given[name]) for name in _WRITTEN if name in given}
     try:
         fields = _Fields.model_validate(given)

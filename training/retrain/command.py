@@ -30,7 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from-feedback",
         metavar="URL",
-        help="also the corrections in a service's database, as sqlite:///feedback.db",
+        help="also the corrections in a service's database: sqlite:///feedback.db or "
+        "postgresql://USER@HOST/DATABASE",
     )
     parser.add_argument(
         "--registry",

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from serving.config_file import Key, Section, checked, read_yaml, resolve_paths
 from training.config import OptimisationConfig, Share
+from training.evaluate.behaviour import INCLUDED
 
 _PATHS: tuple[Key, ...] = (("base",), ("test",), ("dev",), ("behaviour",), ("output",))
 
@@ -53,7 +54,9 @@ class RetrainConfig(Section):
     full: Recipe = Field(description="a group of keys")
     quick: Recipe = Field(description="a group of keys")
     gate: GateConfig = Field(description="a group of keys")
-    behaviour: Path | None = Field(default=None, description="a file of behaviour tests, or null")
+    behaviour: Path | None = Field(
+        default=INCLUDED, description="a file of behaviour tests, `included`, or null"
+    )
     output: Path = Field(description="a folder")
 
 
@@ -63,5 +66,7 @@ def load_retrain_config(path: Path) -> RetrainConfig:
     Raises InputError with every problem and its line.
     """
     values, lines = read_yaml(path, example="configs/retrain.yaml")
+    if values.get("behaviour") == "included":
+        del values["behaviour"]
     resolve_paths(values, _PATHS, path.parent)
     return checked(RetrainConfig, values, path=path, lines=lines)

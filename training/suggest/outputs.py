@@ -6,16 +6,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 from serving.atomic import atomic_file
 from serving.errors import InputError
+from serving.label_studio import Control, suggested_control, write_configuration
 from serving.labels import LabelScheme
 from serving.records import Record
-
-# The names of the control and of the text in the labelling configuration; predictions use them.
-_CONTROL = "label"
-_TEXT = "text"
 
 
 def write(records: Sequence[Record], scheme: LabelScheme, target: Path) -> list[Path]:
@@ -23,10 +19,11 @@ def write(records: Sequence[Record], scheme: LabelScheme, target: Path) -> list[
     if target.suffix.lower() != ".json":
         form = _csv if target.suffix.lower() == ".csv" else _json_lines
         return [_replace(target, form([_row(record) for record in records]))]
-    tasks = json.dumps([_task(record) for record in records], ensure_ascii=False, indent=1)
+    control = suggested_control(scheme)
+    tasks = json.dumps([_task(record, control) for record in records], ensure_ascii=False, indent=1)
     return [
         _replace(target, tasks + "\n"),
-        _replace(target.with_suffix(".xml"), labelling_configuration(scheme)),
+        _replace(target.with_suffix(".xml"), write_configuration(scheme)),
     ]
 
 
@@ -45,28 +42,12 @@ def check_output(target: Path, inputs: Sequence[Path]) -> None:
         raise InputError(f"{target}: is also an input, and would be overwritten", "Name another.")
 
 
-def labelling_configuration(scheme: LabelScheme) -> str:
-    """Return the XML that a Label Studio project of these labels needs."""
-    view = ElementTree.Element("View")
-    ElementTree.SubElement(
-        view, "Text", name=_TEXT, value=f"${_TEXT}", style="direction: rtl; text-align: right"
-    )
-    control = ElementTree.SubElement(
-        view, "Choices", name=_CONTROL, toName=_TEXT, choice="single", showInline="true"
-    )
-    for number, label in enumerate(scheme.labels, start=1):
-        keys = {"hotkey": str(number)} if number < 10 else {}
-        ElementTree.SubElement(control, "Choice", keys, value=label.name, hint=label.arabic)
-    ElementTree.indent(view)
-    return ElementTree.tostring(view, encoding="unicode") + "\n"
-
-
-def _task(record: Record) -> dict[str, Any]:
+def _task(record: Record, control: Control) -> dict[str, Any]:
     """Return a Label Studio task whose prediction the annotator sees as the first choice."""
     return {
         "data": {
             "id": _id(record),
-            _TEXT: record.text,
+            control.key: record.text,
             "doc_id": record.doc_id,
             "start": record.start,
             "end": record.end,
@@ -75,14 +56,7 @@ def _task(record: Record) -> dict[str, Any]:
             {
                 "model_version": record.model,
                 "score": record.probability,
-                "result": [
-                    {
-                        "from_name": _CONTROL,
-                        "to_name": _TEXT,
-                        "type": "choices",
-                        "value": {"choices": [record.label]},
-                    }
-                ],
+                "result": control.result(record.label) if record.label else [],
             }
         ],
     }

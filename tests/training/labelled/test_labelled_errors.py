@@ -35,8 +35,8 @@ BAD_FILES = {
     "null label": (
         "a.jsonl",
         f'{{"text": "{CLAIM}", "label": null}}',
-        "'label' is null",
-        "must be a string",
+        "'label' is empty",
+        "attack_report, claim, denial, official_response, other",
     ),
     "missing field": (
         "a.jsonl",

@@ -5,9 +5,8 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-
-import pytest
 
 
 class PostgreSQL:
@@ -52,12 +51,17 @@ class PostgreSQL:
         )
 
 
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[PostgreSQL]:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    initdb = shutil.which("initdb") or (found[-1] if found else None)
-    if initdb is None:
-        pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
+def installed() -> Path | None:
+    """The program that makes a cluster, if PostgreSQL is installed."""
+    found = shutil.which("initdb")
+    if found:
+        return Path(found)
+    return max(Path("/usr/lib/postgresql").glob("*/bin/initdb"), default=None)
+
+
+@contextmanager
+def cluster(initdb: Path) -> Iterator[PostgreSQL]:
+    """A running cluster, gone at the end of the block."""
     # A socket's path must be short, and the user without rights must get at it.
     folder = Path(tempfile.mkdtemp(prefix="rasd-pg-"))
     user = None
@@ -65,8 +69,8 @@ def postgresql() -> Iterator[PostgreSQL]:
         user = "nobody"
         shutil.chown(folder, user)
     try:
-        cluster = PostgreSQL(Path(initdb).parent, folder, user)
-        yield cluster
-        cluster.stop()
+        running = PostgreSQL(initdb.parent, folder, user)
+        yield running
+        running.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
