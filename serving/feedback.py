@@ -203,11 +203,11 @@ class FeedbackStore:
         try:
             self._find_again()
             with self._engine.connect() as connection:
-                labels = connection.execute(by_label).tuples().all()
-                names = connection.execute(most).tuples().all()
+                labels = {row[0]: row[1] for row in connection.execute(by_label)}
+                names = {row[0]: row[1] for row in connection.execute(most)}
         except SQLAlchemyError as error:
             raise _store_error(error) from error
-        return Counts(dict(labels), dict(names))
+        return Counts(labels, names)
 
     def _find_again(self) -> None:
         """Make an SQLite file again that was deleted: its connections would write to nowhere."""

@@ -64,7 +64,7 @@ def router(
 ) -> APIRouter:
     """Return the route; `anonymous`: callers may be anyone, so names and paths are left out."""
     routes = APIRouter(tags=["service"])
-    command = None if anonymous else _command(config)
+    command = None if anonymous else retraining_command(config)
 
     @routes.get(
         "/v1/retraining",
@@ -117,7 +117,7 @@ def _unavailable(what: str) -> ProblemError:
     return ProblemError(503, "retraining-unavailable", detail, headers={"Retry-After": "10"})
 
 
-def _command(config: ServeConfig) -> str | None:
+def retraining_command(config: ServeConfig) -> str | None:
     """Return the command that retrains what is served, or None if none does."""
     if config.model:  # without a registry, `rasd retrain` starts from the included model
         return None
@@ -132,6 +132,7 @@ def _address(database: str) -> str:
     url = make_url(database)
     if url.get_backend_name() == "sqlite":
         return f"sqlite:///{Path(str(url.database)).resolve()}"
+    query = {name: url.query[name] for name in url.query if "password" not in name}
     return URL.create(
-        "postgresql", url.username, host=url.host, port=url.port, database=url.database
+        "postgresql", url.username, None, url.host, url.port, url.database, query
     ).render_as_string()
