@@ -25,8 +25,10 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    case,
     create_engine,
     event,
+    func,
     inspect,
     make_url,
     select,
@@ -123,6 +125,17 @@ class StoredCorrection(NewCorrection):
     updated: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many corrections there are: by label, and by annotator, the most active ones first.
+
+    An annotator without a name has the name of the API key, or "".
+    """
+
+    labels: dict[str, int]
+    annotators: dict[str, int]
+
+
 class FeedbackStore:
     """Corrections in a database. Its methods may be called from any thread."""
 
@@ -172,6 +185,29 @@ class FeedbackStore:
                     yield StoredCorrection(**row._mapping)
         except SQLAlchemyError as error:
             raise _store_error(error) from error
+
+    def counts(self, caller: str, *, annotators: int) -> Counts:
+        """Count the corrections, for at most so many annotators; raise StoreError.
+
+        People are told apart among the corrections of `caller`. What came with another API key
+        is counted under that key's name.
+        """
+        column = _corrections.c
+        person = func.coalesce(func.nullif(column.annotator, ""), column.caller)
+        name = case((column.caller == caller, person), else_=column.caller).label("name")
+        named = select(name).subquery().c
+        number = func.count()
+        by_label = select(column.label, number).group_by(column.label)
+        by_name = select(named.name, number).group_by(named.name)
+        most = by_name.order_by(number.desc(), named.name).limit(annotators)
+        try:
+            self._find_again()
+            with self._engine.connect() as connection:
+                labels = {row[0]: row[1] for row in connection.execute(by_label)}
+                names = {row[0]: row[1] for row in connection.execute(most)}
+        except SQLAlchemyError as error:
+            raise _store_error(error) from error
+        return Counts(labels, names)
 
     def _find_again(self) -> None:
         """Make an SQLite file again that was deleted: its connections would write to nowhere."""

@@ -56,6 +56,7 @@ const pause = (milliseconds, signal) => new Promise((resolve, reject) => {
 });
 
 export const model = () => call("v1/model");
+export const retraining = () => call("v1/retraining");
 export const feedback = (correction) => call("v1/feedback", { body: correction });
 
 /** Label documents [{id, text}]; return [{id, text, sentences}]. Calls `progress(done, total)`. */

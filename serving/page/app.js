@@ -6,10 +6,39 @@ import { csv, jsonLines, save } from "./download.js";
 import { currentLanguage, labelName, setLanguage, t, translate } from "./i18n.js";
 import { readFiles } from "./input.js";
 import { showPanel } from "./panel.js";
+import { renderRetraining } from "./retraining.js";
 import { isShown, isUncertain, labelOf, state } from "./state.js";
 import { inOrder, inWords, likelihood, redraw, render } from "./views.js";
 
 let stopping = null;
+
+// --- Tabs ---------------------------------------------------------------------------------------
+
+const retraining = () => location.hash === "#retraining";
+
+/** Show the tab that the address names; what a retraining starts from is asked for each time. */
+async function showTab() {
+  const chosen = retraining();
+  document.body.classList.toggle("retrains", chosen);
+  byId("retraining").hidden = !chosen;
+  byId("skip").hash = chosen ? "#retraining" : "#results";
+  for (const tab of document.querySelectorAll(".tabs a")) {
+    if (tab.hash === (chosen ? "#retraining" : "#labelling")) tab.setAttribute("aria-current", "page");
+    else tab.removeAttribute("aria-current");
+  }
+  byId("error").hidden = true;
+  if (!chosen) return;
+  try {
+    const found = await api.retraining();
+    await needModel(found.model);
+    byId("retraining").replaceChildren(...renderRetraining(found, state.model));
+  } catch (error) {
+    byId("retraining").replaceChildren();
+    if (retraining()) fail(error.status === 404 ? new Error(t("noStore")) : error);
+  }
+}
+
+addEventListener("hashchange", showTab);
 
 // --- Requests -----------------------------------------------------------------------------------
 
@@ -199,6 +228,7 @@ byId("text").addEventListener("keydown", (event) => {
 });
 
 async function take(files) {
+  if (retraining()) location.hash = "#labelling";
   try {
     const { documents, notes } = await readFiles(files);
     if (documents.length) await label(documents, notes);
@@ -268,7 +298,8 @@ byId("view").addEventListener("click", ({ target }) => {
 
 addEventListener("keydown", (event) => {
   const typing = event.target.matches("input, textarea, select") || byId("key-dialog").open;
-  if (typing || event.ctrlKey || event.metaKey || event.altKey || !state.records.length) return;
+  if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (retraining() || !state.records.length) return;
   const label = state.model.labels[Number(event.key) - 1];
   const forward = byId("view").querySelector("article")?.dir === "rtl" ? "ArrowLeft" : "ArrowRight";
   if (label && state.selected >= 0) correct(label.name);
@@ -330,6 +361,7 @@ byId("language").addEventListener("click", () => {
   dress();
   say("");
   show();
+  if (retraining()) showTab();
 });
 
 api.onKeyWanted(() => new Promise((resolve) => {
@@ -344,4 +376,4 @@ api.onKeyWanted(() => new Promise((resolve) => {
 
 translate();
 dress();
-needModel().catch(fail);
+needModel().then(showTab, fail);

@@ -2,6 +2,9 @@
 
 const WORDS = {
   en: {
+    views: "Views",
+    labelling: "Label",
+    retraining: "Retraining",
     skip: "Skip to the results",
     lead: "What does each sentence of this news do?",
     placeholder: "Paste Arabic news here…",
@@ -67,8 +70,35 @@ const WORDS = {
     notUtf8: "{name} is not UTF-8 text. Save it as UTF-8.",
     damaged: "{name} is not a complete gzip file.",
     oldEncoding: "{name} was read as {encoding}.",
+    corrections: "Corrections so far",
+    byAnnotator: "By annotator",
+    anonymous: "Annotators are shown to callers with an API key only.",
+    nameless: "Without a name",
+    others: "Others",
+    served: "Served now",
+    version: "version {name} of the registry",
+    ownFigures: "When it was made: macro-F1 {f1}, accuracy {accuracy}",
+    last: "Last retraining",
+    never: "There has been no retraining with this registry yet.",
+    passed: "{challenger} passed the gate.",
+    kept: "{challenger} did not pass the gate: {champion} is kept.",
+    figure: "Figure",
+    champion: "Champion",
+    challenger: "Challenger",
+    gate: "Gate",
+    outcome_passed: "passed",
+    outcome_failed: "failed",
+    outcome_undecided: "too few to tell",
+    recall: "Recall of {label}",
+    next: "Retrain",
+    nextHow: "Run this on the service's machine, in the folder that holds configs/retrain.yaml. It trains a challenger with the corrections and promotes it only if it passes the gate.",
+    noPassword: "A password of the database is not shown: set PGPASSWORD.",
+    noCommand: "The command is shown to callers with an API key, and where a registry or the included model is served.",
   },
   ar: {
+    views: "الأقسام",
+    labelling: "التصنيف",
+    retraining: "إعادة التدريب",
     skip: "انتقل إلى النتائج",
     lead: "ماذا تقول كل جملة في هذا الخبر؟",
     placeholder: "ألصق نص الخبر هنا…",
@@ -134,6 +164,30 @@ const WORDS = {
     notUtf8: "{name} ليس نصا بترميز UTF-8. احفظه بترميز UTF-8.",
     damaged: "{name} ليس ملف gzip كاملا.",
     oldEncoding: "قُرئ {name} بترميز {encoding}.",
+    corrections: "التصحيحات حتى الآن",
+    byAnnotator: "حسب المصحِّح",
+    anonymous: "لا تظهر أسماء المصحّحين إلا لمن لديه مفتاح.",
+    nameless: "بلا اسم",
+    others: "آخرون",
+    served: "النموذج المستعمل الآن",
+    version: "الإصدار {name} في السجل",
+    ownFigures: "عند صنعه: ‏macro-F1 ‏{f1}، والدقة {accuracy}",
+    last: "آخر إعادة تدريب",
+    never: "لم تجرِ أي إعادة تدريب على هذا السجل بعد.",
+    passed: "اجتاز {challenger} بوابة القبول.",
+    kept: "لم يجتز {challenger} بوابة القبول، فبقي {champion}.",
+    figure: "المقياس",
+    champion: "الحالي",
+    challenger: "المرشّح",
+    gate: "البوابة",
+    outcome_passed: "اجتاز",
+    outcome_failed: "لم يجتز",
+    outcome_undecided: "العدد لا يكفي للحكم",
+    recall: "استرجاع {label}",
+    next: "إعادة التدريب",
+    nextHow: "شغّل هذا الأمر على جهاز الخدمة، في المجلد الذي فيه configs/retrain.yaml. يدرّب نموذجا مرشّحا على التصحيحات، ولا يعتمده إلا إذا اجتاز البوابة.",
+    noPassword: "كلمة مرور قاعدة البيانات لا تظهر هنا: ضعها في PGPASSWORD.",
+    noCommand: "يظهر الأمر لمن لديه مفتاح، إذا كان النموذج المستعمل من سجل أو كان النموذج المرفق.",
   },
 };
 
@@ -143,6 +197,16 @@ const ENGLISH_LABELS = {
   denial: "Denial",
   official_response: "Official response",
   other: "Other",
+};
+
+// The names of the gate's checks, as training/retrain/gate.py has them.
+const ARABIC_CHECKS = {
+  "macro-F1": "macro-F1",
+  "calibration error": "خطأ المعايرة",
+  "accuracy on new labels": "الدقة على التصحيحات الجديدة",
+  "behaviour tests passed": "اختبارات السلوك الناجحة",
+  "golden sentences": "الجمل المرجعية",
+  "CPU milliseconds per sentence": "زمن المعالج للجملة (مللي ثانية)",
 };
 
 let language = localStorage.getItem("rasd.language")
@@ -163,6 +227,13 @@ export function labelName(label) {
   if (language === "ar") return label.arabic;
   const words = label.name.replaceAll("_", " ");
   return ENGLISH_LABELS[label.name] ?? words[0].toUpperCase() + words.slice(1);
+}
+
+/** The name of one of the gate's checks; `labels` are those of the model. */
+export function checkName(name, labels) {
+  const label = labels.find((one) => name === `recall of ${one.name}`);
+  if (label) return t("recall", { label: labelName(label) });
+  return (language === "ar" && ARABIC_CHECKS[name]) || name[0].toUpperCase() + name.slice(1);
 }
 
 // Isolated left to right: between Arabic words the percent sign would move to the other side.

@@ -76,6 +76,8 @@ class Service:
             self.follower = Follower(
                 config.registry, pool, self.metrics, load_seconds=config.limits.load_seconds
             )
+        # Who may use the service without a key: programs on this machine, or anyone.
+        self._local_only = not keys and config.on_loopback and not config.security.insecure
         self._when_ready = when_ready
         self._failure: RasdError | None = None
         self.app: FastAPI = LabelServer(pool.current.options, self._life).app
@@ -95,12 +97,18 @@ class Service:
             status_router(self.pool, self.metrics, self.admission, follower=self.follower),
         ]
         if self.store:
-            from serving.service import feedback_routes, label_studio_webhook
+            from serving.service import feedback_routes, label_studio_webhook, retraining_routes
 
+            anonymous = not self.keys and not self._local_only
             routers.append(
                 feedback_routes.router(self.store, lambda: self.pool.manifest.scheme.names)
             )
             routers.append(label_studio_webhook.router(self.pool, scorer, self.store))
+            routers.append(
+                retraining_routes.router(
+                    self.config, self.pool, self.store, self.follower, anonymous=anonymous
+                )
+            )
         for router in routers:
             app.include_router(router)
             for route in router.routes:
@@ -122,7 +130,7 @@ class Service:
             Gate,
             keys=self.keys,
             rate=RateLimit(per_minute) if per_minute else None,
-            local_only=not self.keys and config.on_loopback and not config.security.insecure,
+            local_only=self._local_only,
         )
         app.add_middleware(
             Observe, metrics=self.metrics, paths=paths, model=lambda: self.pool.model

@@ -49,9 +49,14 @@ class RunningService:
             )
 
     def __enter__(self) -> "RunningService":
-        wait_for(lambda: _ADDRESS.search(self.stderr) or self.process.poll() is not None)
-        match = _ADDRESS.search(self.stderr)
-        assert match, self.stderr + self.stdout
+        try:
+            wait_for(lambda: _ADDRESS.search(self.stderr) or self.process.poll() is not None)
+            match = _ADDRESS.search(self.stderr)
+            assert match, self.stderr + self.stdout
+        except AssertionError:
+            self.process.kill()
+            self.process.wait()
+            raise
         self.url = match[1]
         self.client = httpx.Client(base_url=self.url, timeout=600)
         return self

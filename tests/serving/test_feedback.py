@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from serving.cli import main
 from serving.errors import InputError
-from serving.feedback import NewCorrection, StoreError, open_store
+from serving.feedback import Counts, NewCorrection, StoreError, open_store
 from serving.labels import LabelScheme
 from training.labelled.reading import read_labelled
 
@@ -93,6 +93,23 @@ def test_corrections_without_a_name_are_one_annotators(store):
     assert store.add(correction())[1] == 1
     assert store.add(correction(label="claim"))[1] == 2
     assert store.add(correction("نص آخر."))[1] == 1
+
+
+def test_corrections_are_counted_by_label_and_by_person_of_one_key(store):
+    assert store.counts("desk", annotators=5) == Counts({}, {})
+    for text, label, annotator, caller in (
+        ("أ", "denial", "هالة", "desk"),
+        ("ب", "denial", "هالة", "desk"),
+        ("أ", "claim", "", "desk"),
+        ("أ", "denial", "سلمى", "archive"),
+        ("أ", "denial", "كريم", "archive"),
+        ("ج", "denial", "كريم", "archive"),
+    ):
+        store.add(correction(text, label=label, annotator=annotator, caller=caller))
+    desk = store.counts("desk", annotators=5)
+    assert desk == Counts({"claim": 1, "denial": 5}, {"archive": 3, "هالة": 2, "desk": 1})
+    assert list(desk.annotators) == ["archive", "هالة", "desk"]
+    assert store.counts("archive", annotators=2).annotators == {"desk": 3, "كريم": 2}
 
 
 @settings(max_examples=50, deadline=None)

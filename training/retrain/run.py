@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from serving.bundle import shipped_model
@@ -13,6 +14,7 @@ from serving.errors import RasdError
 from serving.machine import available_cores
 from serving.registry.lock import locked
 from serving.registry.pointer import current_folder, current_name
+from serving.registry.retraining import CheckFigures, Retraining, record_retraining
 from serving.registry.store import Registry
 from serving.text.normalize import NORMALIZERS
 from serving.trial import try_bundle
@@ -78,6 +80,8 @@ def retrain(config: RetrainConfig, request: Request, *, command: Sequence[str]) 
             work.folder / REPORT, result, champion.bundle.scheme, cost=cost, command=command
         )
         _say_result(result, report)
+        if request.registry:
+            record_retraining(request.registry, _figures(result))
         if result.promoted and request.registry:
             _promote(request.registry, folder.name, bundle, record=report, result=result)
         elif result.promoted:
@@ -100,6 +104,18 @@ def _merge(config: RetrainConfig, recipe: Recipe, request: Request, champion: Cl
     scheme = champion.bundle.scheme
     new = read_labelled(labelled, scheme, normalize, config.conflicts, request.fields)
     return merge(new, config, recipe, scheme, normalize)
+
+
+def _figures(result: Result) -> Retraining:
+    return Retraining(
+        time=datetime.now(UTC),
+        champion=result.champion,
+        challenger=result.challenger,
+        passed=result.promoted,
+        checks=tuple(
+            CheckFigures.model_validate(check, from_attributes=True) for check in result.checks
+        ),
+    )
 
 
 def _promote(registry: Path, champion: str, bundle: Path, *, record: Path, result: Result) -> None:

@@ -10,6 +10,7 @@ from serving.errors import InputError
 from serving.service.command import crew
 from serving.service.config import ServeConfig, load_config
 from serving.service.keys import Keyring, RateLimit, new_key
+from serving.service.retraining_routes import retraining_command
 
 SHIPPED = Path(__file__).parents[3] / "configs" / "serve.yaml"
 
@@ -117,3 +118,26 @@ def test_a_bucket_gives_a_burst_and_then_its_rate():
     now = 1.0
     assert limit.wait("desk") == 0.0
     assert limit.wait("desk") == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("database", "shown"),
+    [
+        ("postgresql+psycopg://rasd:s3cret@db:5433/desk", "postgresql://rasd@db:5433/desk"),
+        (
+            "postgresql://rasd@/desk?host=/run/pg&password=s3cret&sslpassword=x",
+            "'postgresql://rasd@/desk?host=%2Frun%2Fpg'",
+        ),
+        ("sqlite:////srv/my desk/feedback.db", "'sqlite:////srv/my desk/feedback.db'"),
+        ("sqlite:///feedback.db", f"sqlite:///{Path.cwd()}/feedback.db"),
+    ],
+)
+def test_the_command_of_a_retraining_names_the_database_without_a_password(database, shown):
+    config = ServeConfig.model_validate({"feedback": {"database": database}})
+    assert retraining_command(config) == f"rasd retrain --from-feedback {shown} --quick"
+
+
+def test_no_command_is_given_that_would_retrain_another_model_than_the_one_that_is_served(tmp_path):
+    assert retraining_command(ServeConfig(model=tmp_path)) is None
+    command = retraining_command(ServeConfig(registry=tmp_path / "registry"))
+    assert command.endswith(f"--registry {tmp_path}/registry --quick")

@@ -1,12 +1,14 @@
 """The gate on figures that are known: which of them keep the champion."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serving.service.app import PAGE
 from training.evaluate.behaviour import KindResult
 from training.evaluate.comparison import compare
 from training.evaluate.measure import Evaluation
@@ -125,3 +127,13 @@ def test_a_challenger_whose_probabilities_mislead_fails():
     comparison = compare(TRUE, better, champion, NAMES, name="champion", resamples=200)
     checks = check_all(GATE, tried(champion), tried(better, confidence=0.5), comparison, 30)
     assert [c.name for c in checks if c.outcome is Outcome.FAILED] == ["calibration error"]
+
+
+def test_the_page_has_every_check_in_arabic():
+    better = tried(TRUE.copy())
+    comparison = compare(TRUE, TRUE, TRUE, NAMES, name="champion", resamples=200)
+    names = {check.name for check in check_all(GATE, better, better, comparison, 30)}
+    words = (PAGE / "i18n.js").read_text(encoding="utf-8")
+    table = words.partition("ARABIC_CHECKS = {")[2].partition("}")[0]
+    known = set(re.findall(r'"([^"]+)": "', table))
+    assert known == {name for name in names if not name.startswith("recall of ")}

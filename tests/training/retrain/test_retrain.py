@@ -1,7 +1,6 @@
-"""`rasd retrain` with real processes: promoted, kept, killed and continued."""
+"""`rasd retrain` with real processes: killed, continued, promoted. tests/e2e/test_loop.py: kept."""
 
 import json
-import random
 import signal
 import subprocess
 import sys
@@ -9,43 +8,23 @@ import time
 from pathlib import Path
 
 import pytest
-import yaml
 
 pytest.importorskip("torch")
+
+from small_retraining import DENIALS, write_config
 
 from serving.bundle import Bundle, shipped_model
 from serving.registry.lock import locked
 from serving.registry.pointer import current_name
+from serving.registry.retraining import last_retraining
 from serving.registry.store import Registry
 from serving.trial import try_bundle
-
-ROOT = Path(__file__).parents[3]
-DENIALS = ROOT / "benchmarks" / "data" / "dialect_denials.jsonl"
 
 
 @pytest.fixture(scope="module")
 def config(authored, tmp_path_factory):
-    """The configuration with little of everything; its output folder is the file's own."""
-    folder = tmp_path_factory.mktemp("retrain")
-    values = yaml.safe_load((ROOT / "configs" / "retrain.yaml").read_text(encoding="utf-8"))
-    base = folder / "base.jsonl"
-    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in authored[:300])
-    base.write_text("".join(lines), encoding="utf-8")
-    values |= {"base": [str(base)], "behaviour": None, "output": "out"}
-    values["quick"]["replay"] = 0.5
-    values["quick"]["optimisation"] |= {
-        "epochs": 2,
-        "learning_rate": 5e-4,
-        "batch_size": 16,
-        "checkpoint_steps": 5,
-    }
-    # What is tested is how the command ends, not how well so little training does.
-    values["gate"] |= {"max_macro_f1_drop": 0.1, "max_recall_drop": 0.3, "max_ece_rise": 0.2}
-    values["gate"]["max_recall_drop_by_label"] = {}
-    values["gate"]["max_slowdown"] = 3
-    path = folder / "retrain.yaml"
-    path.write_text(yaml.safe_dump(values), encoding="utf-8")
-    return path
+    """The configuration with little of everything; its output folder is beside the file."""
+    return write_config(tmp_path_factory.mktemp("retrain"), authored[:300])
 
 
 @pytest.fixture
@@ -112,30 +91,18 @@ def test_a_killed_retraining_continues_and_promotes_a_model_that_learned_the_cor
     entry = Registry(registry, check=try_bundle).entries()[-1]
     assert (entry.action, entry.version) == ("promote", new)
     assert "passes the gate" in entry.reason
+    last = last_retraining(registry)
+    assert (last.champion, last.challenger, last.passed) == (
+        found["champion"],
+        found["challenger"],
+        True,
+    )
+    assert [check.model_dump() for check in last.checks] == found["checks"]
 
     again = run(*arguments)
     assert again.returncode == 3, again.stdout + again.stderr
     assert "it was trained on just these sentences" in again.stdout
     assert current_name(registry) == new
-
-
-@pytest.mark.timeout(1800)
-def test_wrong_labels_are_refused_and_the_champion_stays(config, registry, tmp_path):
-    draw = random.Random(4)
-    rows = [json.loads(line) for line in DENIALS.read_text(encoding="utf-8").splitlines()]
-    for row in rows:
-        if row["split"] == "train":
-            row["label"] = draw.choice(["attack_report", "claim", "official_response", "other"])
-    labelled = tmp_path / "wrong.jsonl"
-    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    labelled.write_text("".join(lines), encoding="utf-8")
-    champion = current_name(registry)
-    kept = run(*command(config, registry, labelled))
-    assert kept.returncode == 3, kept.stdout + kept.stderr
-    assert "is kept" in kept.stdout
-    assert not report(kept.stdout)["promoted"]
-    assert current_name(registry) == champion
-    assert len(Registry(registry, check=try_bundle).versions()) == 1
 
 
 def test_a_dry_run_counts_and_trains_nothing(config, registry):
