@@ -89,7 +89,7 @@ def expanding(attack: Attack) -> None:
 
 def countless(attack: Attack) -> None:
     """Send documents that would be split into hundreds of thousands of sentences or clauses."""
-    for unit in ("\ufdfa؟ ", "ا؟\n", "ا. ", "ا "):
+    for unit in ("\ufdfa؟ ", "ا؟\u2028", "ا. ", "ا "):
         text = unit * ((2 * MIB - 100) // len(unit.encode()))
         _post(attack, json.dumps({"documents": [{"text": text}]}, ensure_ascii=False).encode())
         time.sleep(0.5)
