@@ -110,10 +110,7 @@ def retrain(
 ) -> Row:
     """Put a bundle in a registry, retrain it, and return the report with its folder."""
     config = yaml.safe_load((ROOT / "configs" / "retrain.yaml").read_text(encoding="utf-8"))
-    for key in ("base", "behaviour"):
-        paths = config[key] if isinstance(config[key], list) else [config[key]]
-        full = [str((ROOT / "configs" / path).resolve()) for path in paths]
-        config[key] = full if isinstance(config[key], list) else full[0]
+    config["base"] = [str((ROOT / "configs" / path).resolve()) for path in config["base"]]
     config |= {**values, "output": "work"}
     for recipe, changes in recipes.items():
         config[recipe]["optimisation"] |= changes
