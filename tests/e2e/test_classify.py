@@ -168,7 +168,8 @@ def test_the_format_follows_the_suffix_and_all_formats_say_the_same(article, rec
     assert "4 sentences: " in table
     assert "\x1b" not in table
 
-    assert cli.main(["classify", str(article), "--format", "csv", "-o", "-"]) == 0
+    words = ["classify", str(article), "--format", "csv", "-o", "-", "--model", "cascade"]
+    assert cli.main(words) == 0
     assert capsysbinary.readouterr().out == Path("out.csv").read_bytes()[3:]
 
 
