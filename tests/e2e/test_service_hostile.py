@@ -289,7 +289,7 @@ def test_a_sentence_without_end_costs_little_memory(service):
         assert peak(worker) < before + 100 * MIB
 
 
-@pytest.mark.parametrize("unit", ["ا ", "\ufdfa؟ ", "ا؟\u2028"])
+@pytest.mark.parametrize("unit", ["ا ", "\ufdfa؟ "])
 def test_a_document_of_countless_sentences_costs_no_more_than_those_allowed(service, unit):
     (worker,) = service.workers
     text = unit * ((2 * MIB - 100) // len(unit.encode()))
