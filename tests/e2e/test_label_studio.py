@@ -119,8 +119,15 @@ def chosen(prediction: dict[str, Any]) -> list[str]:
 
 
 def serve(folder: Path) -> RunningService:
-    environment = {"RASD_API_KEYS": f"desk:{KEY}"}
-    return RunningService(folder, "--model", "fast", "--threads", "1", environment=environment)
+    return RunningService(
+        folder,
+        "--model",
+        "fast",
+        "--threads",
+        "1",
+        environment={"RASD_API_KEYS": f"desk:{KEY}"},
+        config="limits: {deadline_seconds: 3600}",  # who waits for it waits too long
+    )
 
 
 def stored(service: RunningService) -> list[tuple[str, ...]]:
