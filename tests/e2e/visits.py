@@ -8,12 +8,14 @@ from running_service import RunningService
 
 ARTICLE = (Path(__file__).parents[2] / "data" / "sample_article.txt").read_text(encoding="utf-8")
 # Long enough for a busy machine; only a failure waits for it.
-expect.set_options(timeout=60_000)
+PATIENCE = 60_000
+expect.set_options(timeout=PATIENCE)
 
 
 def visit(browser: Browser, service: RunningService, **options: object) -> Iterator[Page]:
     context = browser.new_context(**options)
     opened = context.new_page()
+    opened.set_default_timeout(PATIENCE)
     complaints: list[str] = []
     opened.on("pageerror", lambda error: complaints.append(str(error)))
     opened.on(
