@@ -94,9 +94,9 @@ def rows() -> list[dict[str, str]]:
 
 @pytest.fixture
 def config(tmp_path, authored, rows):
-    """A small configuration with the held-out sentences as its frozen test."""
+    """A small configuration with a frozen test: held-out denials in dialect, and plain news."""
     test = tmp_path / "test.jsonl"
-    held_out = [row for row in rows if row["split"] == "test"]
+    held_out = [row for row in rows if row["split"] == "test"] + authored[300:400]
     lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in held_out)
     test.write_text("".join(lines), encoding="utf-8")
     return write_config(tmp_path, authored[:300], test=["test.jsonl"])
