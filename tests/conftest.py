@@ -14,11 +14,13 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture(scope="session", autouse=True)
 def interruptible() -> None:
-    """Let SIGINT interrupt the tests and the processes that they start.
+    """Let SIGINT and SIGHUP end the tests and the processes that they start.
 
-    A shell ignores it for commands in the background of a script, and child processes inherit that.
+    A shell ignores SIGINT for commands in the background of a script, `nohup` ignores SIGHUP, and
+    child processes inherit that.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
