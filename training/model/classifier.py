@@ -60,8 +60,7 @@ class SentenceClassifier(nn.Module):
 def _attention() -> str:
     """Return the attention that trains fastest: on a CPU not PyTorch's fused one.
 
-    Its backward pass in bfloat16 took 43 % of a step, and a step twice as long
-    (`benchmarks/attention.py`).
+    Its backward pass in bfloat16 took 43 % of a step (`benchmarks/attention.py` compares the two).
     """
     return "sdpa" if torch.cuda.is_available() else "eager"
 
