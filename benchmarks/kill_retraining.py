@@ -190,7 +190,7 @@ def run(trial: Trial, moments: int) -> None:
     trial.done("models", "promote", "first")
     arguments, output = trial.new_retraining()
     trial.kill(trial.rasd(*arguments), ended / 2, output)
-    trial.done(*arguments)  # the same command goes on, and its challenger is promoted
+    trial.done(*arguments)  # the same command continues, and its challenger is promoted
     trial.done("models", "verify")
 
 

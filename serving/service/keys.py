@@ -133,7 +133,7 @@ def presented(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
 
 
 def _password(credential: str) -> str:
-    """Return the password of `Authorization: Basic`; empty, which is no key, if it has none."""
+    """Return the password of `Authorization: Basic`; the empty string if it has none."""
     try:
         return base64.b64decode(credential).decode().partition(":")[2]
     except ValueError:
