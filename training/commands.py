@@ -5,6 +5,7 @@ from functools import partial
 from typing import Protocol
 
 from serving.errors import InputError
+from training.adapt import command as adapt
 from training.average import command as average
 from training.cascade import command as cascade
 from training.drift import command as drift
@@ -35,6 +36,7 @@ _VERBS: dict[str, _Verb] = {
     "average": average,
     "cascade": cascade,
     "trim": trim,
+    "adapt": adapt,
     "validate": validate,
     "suggest": suggest,
     "drift": drift,

@@ -117,7 +117,7 @@ class SentenceTrainer(Trainer):
         self.config = config
         progress = not arguments.disable_tqdm
         self.remove_callback(ProgressCallback if progress else PrinterCallback)
-        self.add_callback(_Bar if progress else _Lines)
+        self.add_callback(_Bar if progress else ProgressLines)
         for tracker in self.callback_handler.callbacks:
             # Its default is beside the checkpoints, which are removed when the run is done.
             if isinstance(tracker, TensorBoardCallback) and tracker.logging_dir is None:
@@ -213,7 +213,7 @@ class _Order(TrainerCallback):
         self._sampler.set_epoch(state.global_step * int(args.num_train_epochs) // state.max_steps)
 
 
-class _Lines(TrainerCallback):
+class ProgressLines(TrainerCallback):
     """A line on stderr for every tenth of the steps and for every evaluation."""
 
     def on_step_end(
@@ -240,7 +240,7 @@ class _Lines(TrainerCallback):
         )
 
 
-class _Bar(ProgressCallback, _Lines):
+class _Bar(ProgressCallback, ProgressLines):
     """The Trainer's progress bar, with our lines instead of its dictionaries."""
 
     def on_log(self, *_: Any, **__: Any) -> None:
@@ -248,4 +248,4 @@ class _Bar(ProgressCallback, _Lines):
 
     def on_evaluate(self, *arguments: Any, **options: Any) -> None:
         ProgressCallback.on_evaluate(self, *arguments, **options)
-        _Lines.on_evaluate(self, *arguments, **options)
+        ProgressLines.on_evaluate(self, *arguments, **options)

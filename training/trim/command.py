@@ -1,4 +1,4 @@
-"""Remove unused tokens from an encoder.
+"""Remove unused tokens from an encoder, or learn new ones.
 
 The encoder becomes smaller, with the same output on your text. It has a
 BERT-like architecture and a WordPiece or Unigram tokenizer. Special and added
@@ -7,6 +7,11 @@ kept, so new words are split into characters instead of becoming unknown.
 
 Nothing is written unless every text has the same tokens as before and a sample
 of them the same outputs.
+
+With --grow N an encoder with a Unigram tokenizer gets N new tokens, learned
+from your text, in place of its own. A text then has fewer tokens, so that every
+sentence costs less; but the encoder must learn the tokens: run `rasd adapt`
+on it before `rasd train`.
 
 example: rasd trim intfloat/multilingual-e5-small --text archive/ --out encoders/small
 """
@@ -35,12 +40,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--text-field", default="text", metavar="NAME", help="field or column (default: text)"
     )
+    parser.add_argument(
+        "--grow", type=int, metavar="N", help="learn N tokens from the text instead (24000)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Trim and print a report."""
-    from training.trim.run import trim
+    """Trim or grow, and print a report."""
+    from training.trim.run import grow, trim
 
     given = {"normalizer": options.normalizer, "text_field": options.text_field}
-    trim(options.encoder, options.text, options.out, **given)
+    if options.grow is None:
+        trim(options.encoder, options.text, options.out, **given)
+    else:
+        grow(options.encoder, options.text, options.out, size=options.grow, **given)
     return 0

@@ -1,17 +1,19 @@
-"""The files of an encoder: read, checked, and written with fewer tokens."""
+"""The files of an encoder: read, checked, and written with fewer or other tokens."""
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
+import torch
+from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from serving.errors import InputError
 from training.config import is_folder
 from training.model.hub import fetch, find_source
+from training.trim.grow import NewTokens
 from training.trim.vocabulary import Vocabulary
 from training.trim.weights import Weights, find_weights
 
@@ -73,16 +75,41 @@ class EncoderFiles:
 
     def save_cut(self, kept: Sequence[int], target: Path) -> None:
         """Write config, tokenizer, weights and licence with only the tokens `kept`."""
-        new = {old: number for number, old in enumerate(kept)}
-        config = self.config | {"vocab_size": len(kept)}
+        self._save_config({old: number for number, old in enumerate(kept)}, len(kept), target)
+        self.vocabulary.save_cut(kept, target / "tokenizer.json")
+        self.weights.save_cut(kept, target / "model.safetensors")
+        self._finish(target)
+
+    def save_new(self, tokens: NewTokens, target: Path) -> None:
+        """Write config, tokenizer, weights and licence with other tokens."""
+        numbers = {token: number for number, (token, _) in enumerate(tokens.scored)}
+        new = {
+            old: numbers[token] for old, token in self.vocabulary.pieces.items() if token in numbers
+        }
+        self._save_config(new, len(numbers), target)
+        self.vocabulary.save_new(tokens.scored, target / "tokenizer.json")
+        self.weights.save_means(tokens.old, target / "model.safetensors")
+        self._finish(target)
+
+    def save_trained(self, encoder: PreTrainedModel, target: Path) -> None:
+        """Write the encoder with new weights, in the precision of the old ones."""
+        dtype = self.config.get("dtype") or self.config.get("torch_dtype") or "float32"
+        encoder.to(getattr(torch, dtype)).save_pretrained(target)
+        (target / "config.json").write_bytes((self.folder / "config.json").read_bytes())
+        self.tokenizer.save_pretrained(target)
+        shutil.copyfile(self.folder / "tokenizer.json", target / "tokenizer.json")
+        self._finish(target)
+
+    def _save_config(self, new: Mapping[int, int], size: int, target: Path) -> None:
+        config = self.config | {"vocab_size": size}
         for key in self._token_ids():
             value = config[key]
             config[key] = [new[old] for old in value] if isinstance(value, list) else new[value]
         text = json.dumps(config, ensure_ascii=False, indent=2)
         (target / "config.json").write_text(text + "\n", encoding="utf-8")
         self.tokenizer.save_pretrained(target)
-        self.vocabulary.save_cut(kept, target / "tokenizer.json")
-        self.weights.save_cut(kept, target / "model.safetensors")
+
+    def _finish(self, target: Path) -> None:
         # safetensors writes files that only their owner can read
         shutil.copymode(target / "config.json", target / "model.safetensors")
         for path in self.folder.iterdir():

@@ -1,8 +1,8 @@
-"""The steps of `rasd trim`: read the text, remove unused tokens, check the result."""
+"""The steps of `rasd trim`: read the text, remove tokens or learn new ones, check the result."""
 
 import json
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -22,6 +22,7 @@ from serving.progress import SentenceProgress
 from serving.text.normalize import NORMALIZERS
 from training.model.classifier import load_encoder
 from training.trim.encoder_files import EncoderFiles, load_encoder_files
+from training.trim.grow import learn_tokens
 from training.trim.vocabulary import Vocabulary
 
 _BATCH = 512  # lines tokenised together
@@ -55,7 +56,32 @@ def trim(
         text.prove(original.vocabulary, trimmed.vocabulary, kept)
         difference = _prove_outputs(original, trimmed, list(usage.sample.values()))
         report = _report(original, trimmed, usage, difference)
-        _write_readme(folder, original, usage, report, normalizer)
+        _write_readme(folder, original, _trimmed_card(original, usage.lines, normalizer), report)
+    sys.stdout.write(f"{report}\n{out}\n")
+
+
+def grow(
+    encoder: str, files: Sequence[str], out: Path, *, size: int, normalizer: str, text_field: str
+) -> None:
+    """Write `encoder` (a folder or hub id) to `out` with `size` tokens learned from `files`.
+
+    The report says how many tokens a text has before and after, and how similar the vectors of
+    sample texts still are. Raises InputError for bad input, with nothing written.
+    """
+    check_place(out)
+    text = _Text(find_sources(files), normalizer, text_field)
+    logging.disable_progress_bar()
+    original = load_encoder_files(encoder)
+    _say("learning the tokens")
+    tokens = learn_tokens(original.vocabulary, text.lines(), size)
+    with atomic_folder(out) as folder:
+        original.save_new(tokens, folder)
+        _say("counting the tokens of every line")
+        grown = EncoderFiles.read(folder, original.name)
+        before, after = (text.usage(files.vocabulary) for files in (original, grown))
+        similarity = _similarity(original, grown, list(before.sample.values()))
+        report = _growth(original, grown, before, after, similarity)
+        _write_readme(folder, original, _grown_card(original, before.lines, normalizer), report)
     sys.stdout.write(f"{report}\n{out}\n")
 
 
@@ -101,6 +127,11 @@ class _Text:
             )
         return usage
 
+    def lines(self) -> Iterator[str]:
+        """Yield all normalised lines."""
+        for _, texts in self._batches():
+            yield from texts
+
     def prove(self, before: Vocabulary, after: Vocabulary, kept: Sequence[int]) -> None:
         """Read all text again; raise RasdError at the first line with other tokens than before."""
         if [before.pieces[old] for old in kept] != [after.pieces[new] for new in range(len(kept))]:
@@ -132,12 +163,7 @@ class _Text:
 
 def _prove_outputs(before: EncoderFiles, after: EncoderFiles, texts: Sequence[str]) -> str:
     """Compare the outputs of both encoders on lines of many lengths; return the result in words."""
-    texts = sorted(texts, key=len)
-    step = max(1.0, len(texts) / _SAMPLE)
-    texts = [texts[int(number * step)] for number in range(min(_SAMPLE, len(texts)))]
-    # RoBERTa's first token has position 2.
-    positions = before.config.get("max_position_embeddings", _SAMPLE_TOKENS + 2)
-    limit = min(_SAMPLE_TOKENS, positions - 2)
+    texts, limit = _drawn(before, texts)
     pairs = zip(_outputs(before, texts, limit), _outputs(after, texts, limit), strict=True)
     differences = [(one - other).abs().max() for one, other in pairs]
     difference = float(torch.stack(differences).max())
@@ -149,6 +175,26 @@ def _prove_outputs(before: EncoderFiles, after: EncoderFiles, texts: Sequence[st
     return f"{len(texts)}, with {equal} outputs"
 
 
+def _similarity(before: EncoderFiles, after: EncoderFiles, texts: Sequence[str]) -> float:
+    """Return the mean cosine similarity of the texts' mean vectors in both encoders."""
+    texts, limit = _drawn(before, texts)
+    pairs = zip(_outputs(before, texts, limit), _outputs(after, texts, limit), strict=True)
+    cosines = [
+        torch.cosine_similarity(one.mean(1), other.mean(1)).float().mean() for one, other in pairs
+    ]
+    return float(torch.stack(cosines).mean())
+
+
+def _drawn(encoder: EncoderFiles, texts: Sequence[str]) -> tuple[list[str], int]:
+    """Return some texts of many lengths, and how many tokens of them the encoder can read."""
+    texts = sorted(texts, key=len)
+    step = max(1.0, len(texts) / _SAMPLE)
+    # RoBERTa's first token has position 2.
+    positions = encoder.config.get("max_position_embeddings", _SAMPLE_TOKENS + 2)
+    drawn = [texts[int(number * step)] for number in range(min(_SAMPLE, len(texts)))]
+    return drawn, min(_SAMPLE_TOKENS, positions - 2)
+
+
 def _outputs(encoder: EncoderFiles, texts: Sequence[str], max_length: int) -> list[torch.Tensor]:
     """Return the last hidden states of texts, one at a time, so without padding."""
     model = load_encoder(encoder.folder).eval()
@@ -158,13 +204,7 @@ def _outputs(encoder: EncoderFiles, texts: Sequence[str], max_length: int) -> li
 
 
 def _report(before: EncoderFiles, after: EncoderFiles, usage: _Usage, difference: str) -> str:
-    rows = (
-        ("tokens", len(before.vocabulary.pieces), len(after.vocabulary.pieces), ",d"),
-        ("parameters", before.weights.parameters(), after.weights.parameters(), ",d"),
-        ("megabytes", before.megabytes(), after.megabytes(), ",.1f"),
-    )
-    lines = [f"{'':12}{'before':>14}{'after':>14}"]
-    lines += [f"{name:12}{old:>14{form}}{new:>14{form}}" for name, old, new, form in rows]
+    lines = _sizes(before, after)
     per_line = usage.tokens / usage.lines
     lines.append(
         f"lines read twice: {usage.lines:,}, with the same tokens ({per_line:.1f} per line)"
@@ -172,9 +212,54 @@ def _report(before: EncoderFiles, after: EncoderFiles, usage: _Usage, difference
     return "\n".join([*lines, f"lines compared in both encoders: {difference}"])
 
 
-def _write_readme(
-    folder: Path, original: EncoderFiles, usage: _Usage, report: str, normalizer: str
-) -> None:
+def _growth(
+    before: EncoderFiles, after: EncoderFiles, old: _Usage, new: _Usage, similarity: float
+) -> str:
+    was, now = old.tokens / old.lines, new.tokens / new.lines
+    return "\n".join(
+        [
+            *_sizes(before, after),
+            f"{'per line':12}{was:>14.1f}{now:>14.1f}  ({now / was - 1:+.0%})",
+            f"mean cosine similarity of the lines' vectors: {similarity:.2f}",
+        ]
+    )
+
+
+def _sizes(before: EncoderFiles, after: EncoderFiles) -> list[str]:
+    rows = (
+        ("tokens", len(before.vocabulary.pieces), len(after.vocabulary.pieces), ",d"),
+        ("parameters", before.weights.parameters(), after.weights.parameters(), ",d"),
+        ("megabytes", before.megabytes(), after.megabytes(), ",.1f"),
+    )
+    lines = [f"{'':12}{'before':>14}{'after':>14}"]
+    return lines + [f"{name:12}{old:>14{form}}{new:>14{form}}" for name, old, new, form in rows]
+
+
+def _trimmed_card(original: EncoderFiles, lines: int, normalizer: str) -> str:
+    pieces = len(original.vocabulary.pieces)
+    return f"""\
+# {original.name}, trimmed
+Made by `rasd trim` from `{original.name}`. Of its {pieces:,} tokens this encoder keeps
+
+- those that {lines:,} lines of text use after the normaliser `{normalizer}`,
+- the special and added tokens,
+- the single characters of Arabic, Latin, digits and punctuation, to spell other words.
+
+Everything else is unchanged.
+"""
+
+
+def _grown_card(original: EncoderFiles, lines: int, normalizer: str) -> str:
+    return f"""\
+# {original.name}, with new tokens
+Made by `rasd trim --grow` from `{original.name}`. Its tokens were learned from {lines:,} lines
+of text after the normaliser `{normalizer}`; each starts as the mean of the old tokens that
+spell it. Special tokens and single characters are kept. All other weights are unchanged, so
+run `rasd adapt` on it before use.
+"""
+
+
+def _write_readme(folder: Path, original: EncoderFiles, card: str, report: str) -> None:
     """Write the encoder's card in the Hugging Face form."""
     metadata: dict[str, Any] = {}
     with suppress(Exception):  # a missing or broken card is no reason to stop
@@ -183,17 +268,8 @@ def _write_readme(
     base = original.name if "/" in original.name else metadata.get("base_model")
     header = {"license": licence, "base_model": base}
     lines = [f"{key}: {json.dumps(value)}" for key, value in header.items() if value]
-    pieces = len(original.vocabulary.pieces)
     text = f"""\
-# {original.name}, trimmed
-Made by `rasd trim` from `{original.name}`. Of its {pieces:,} tokens this encoder keeps
-
-- those that {usage.lines:,} lines of text use after the normaliser `{normalizer}`,
-- the special and added tokens,
-- the single characters of Arabic, Latin, digits and punctuation, to spell other words.
-
-Everything else is unchanged.
-
+{card}
 ```
 {report}
 ```

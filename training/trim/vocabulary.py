@@ -1,4 +1,4 @@
-"""The vocabulary of a `tokenizer.json`, and the same tokenizer with fewer tokens."""
+"""The vocabulary of a `tokenizer.json`, and the same tokenizer with fewer or other tokens."""
 
 import copy
 import json
@@ -41,6 +41,20 @@ class Vocabulary:
         self.pieces = _pieces(self._model["vocab"]) | {
             token["id"]: token["content"] for token in self._spec["added_tokens"]
         }
+
+    @property
+    def kind(self) -> str:
+        """The kind of tokenizer: WordPiece or Unigram."""
+        return str(self._model["type"])
+
+    def added(self) -> list[str]:
+        """Return the special and added tokens in the order of their ids."""
+        tokens = sorted(self._spec["added_tokens"], key=lambda token: token["id"])
+        return [token["content"] for token in tokens]
+
+    def spelling(self, text: str) -> list[int]:
+        """Return the ids of the tokens of `text`, which is neither normalised nor split."""
+        return [token.id for token in self.tokenizer.model.tokenize(text)]
 
     def essential(self) -> set[int]:
         """Return the ids that unseen text may need.
@@ -91,12 +105,16 @@ class Vocabulary:
         else:
             model["vocab"] = [entry for old, entry in enumerate(model["vocab"]) if old in new]
             model["unk_id"] = new.get(model["unk_id"])
-        for token in spec["added_tokens"]:
-            token["id"] = new[token["id"]]
-        _renumber(spec["post_processor"] or {}, new)
-        if spec["padding"]:
-            spec["padding"]["pad_id"] = new[spec["padding"]["pad_id"]]
-        Tokenizer.from_str(json.dumps(spec)).save(str(path))
+        _save(spec, new, path)
+
+    def save_new(self, scored: Sequence[tuple[str, float]], path: Path) -> None:
+        """Write `tokenizer.json` with these Unigram tokens and scores, numbered from 0."""
+        numbers = {token: number for number, (token, _) in enumerate(scored)}
+        new = {old: numbers[token] for old, token in self.pieces.items() if token in numbers}
+        spec = copy.deepcopy(self._spec)
+        spec["model"]["vocab"] = [list(entry) for entry in scored]
+        spec["model"]["unk_id"] = new.get(spec["model"]["unk_id"])
+        _save(spec, new, path)
 
     @cached_property
     def _ids(self) -> dict[str, int]:
@@ -128,6 +146,16 @@ class Vocabulary:
                 return
             yield number
             start, prefix = end, self._model["continuing_subword_prefix"]
+
+
+def _save(spec: dict[str, Any], new: Mapping[int, int], path: Path) -> None:
+    """Write `spec`, whose special tokens have new numbers."""
+    for token in spec["added_tokens"]:
+        token["id"] = new[token["id"]]
+    _renumber(spec["post_processor"] or {}, new)
+    if spec["padding"]:
+        spec["padding"]["pad_id"] = new[spec["padding"]["pad_id"]]
+    Tokenizer.from_str(json.dumps(spec)).save(str(path))
 
 
 def _pieces(vocab: dict[str, int] | list[list[Any]]) -> dict[int, str]:

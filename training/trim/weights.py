@@ -1,7 +1,7 @@
-"""The weights that have one row per token, and the same weights with fewer rows."""
+"""The weights that have one row per token, and the same weights with fewer or other rows."""
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
@@ -35,11 +35,32 @@ class Weights:
     def save_cut(self, kept: Sequence[int], path: Path) -> None:
         """Write every tensor in its own precision, with only the rows `kept` of the vocabulary."""
         rows = torch.tensor(kept)
-        cut: dict[str, torch.Tensor] = {}
+        self._save(lambda tensor, axis: tensor.index_select(axis, rows), path)
+
+    def save_means(self, rows: Sequence[Sequence[int]], path: Path) -> None:
+        """Write every tensor in its own precision; a row of the vocabulary is a mean of old ones.
+
+        `rows` has the numbers of the old ones for each new row.
+        """
+        flat = torch.tensor([number for group in rows for number in group])
+        sizes = torch.tensor([len(group) for group in rows])
+        groups = torch.arange(len(rows)).repeat_interleave(sizes)
+
+        def means(tensor: torch.Tensor, axis: int) -> torch.Tensor:
+            old = tensor.float().movedim(axis, 0)
+            total = torch.zeros(len(rows), *old.shape[1:]).index_add_(0, groups, old[flat])
+            mean = total / sizes.view(-1, *[1] * (old.ndim - 1))
+            return mean.movedim(0, axis).to(tensor.dtype).contiguous()
+
+        self._save(means, path)
+
+    def _save(self, change: Callable[[torch.Tensor, int], torch.Tensor], path: Path) -> None:
+        changed: dict[str, torch.Tensor] = {}
         for name, tensors in _all(self.files):
             tensor = tensors.get_tensor(name)
-            cut[name] = tensor.index_select(self.axes[name], rows) if name in self.axes else tensor
-        save_file(cut, path, {"format": "pt"})
+            axis = self.axes.get(name)
+            changed[name] = tensor if axis is None else change(tensor, axis)
+        save_file(changed, path, {"format": "pt"})
 
 
 def find_weights(folder: Path, config: PretrainedConfig, *, pieces: int) -> Weights:

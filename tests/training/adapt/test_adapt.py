@@ -1,0 +1,128 @@
+"""`rasd adapt`: an encoder learns the wording of unlabelled text, and survives a kill."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+torch = pytest.importorskip("torch")
+
+from safetensors.torch import load_file  # noqa: E402
+from transformers import AutoTokenizer  # noqa: E402
+
+from serving.cli import main  # noqa: E402
+from training.adapt.model import Masking  # noqa: E402
+from training.model.classifier import load_encoder  # noqa: E402
+
+PADDING, START, END, MASK, SIZE = 1, 0, 2, 4, 500
+
+
+@pytest.fixture(scope="module")
+def archive(authored, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("archive") / "archive.jsonl"
+    lines = [json.dumps({"text": row["text"]}, ensure_ascii=False) + "\n" for row in authored]
+    path.write_text("".join(lines), encoding="utf-8")
+    return path
+
+
+def adapt(encoder: object, archive: object, out: Path, *more: object) -> int:
+    return main(list(map(str, ("adapt", encoder, "--text", archive, "--out", out, *more))))
+
+
+def guessed(report: str) -> float:
+    return float(report.partition(": ")[2].partition("%")[0])
+
+
+def test_the_encoder_guesses_better_and_can_be_fine_tuned(
+    unigram_encoder, archive, tmp_path, capsys
+):
+    shares = []
+    for rate in (1e-9, 3e-3):
+        out = tmp_path / str(rate)
+        more = ("--batch-size", 64, "--epochs", 2, "--learning-rate", rate)
+        assert adapt(unigram_encoder, archive, out, *more) == 0
+        assert [path.name for path in out.iterdir()] == ["encoder"]
+        shares.append(guessed(capsys.readouterr().out))
+    assert shares[1] > shares[0] + 3
+    encoder = out / "encoder"
+    assert AutoTokenizer.from_pretrained(encoder).mask_token == "<mask>"
+    assert load_encoder(encoder).config.vocab_size
+    before, after = (
+        load_file(folder / "model.safetensors") for folder in (unigram_encoder, encoder)
+    )
+    name = "embeddings.word_embeddings.weight"
+    assert after[name].dtype == before[f"roberta.{name}"].dtype
+    assert not torch.equal(after[name], before[f"roberta.{name}"])
+
+
+RUN = """
+import sys
+import training.adapt.run as run
+run._SAVE_STEPS = 5
+from serving.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_killed_run_goes_on(unigram_encoder, archive, tmp_path):
+    out = tmp_path / "out"
+    options = ("--batch-size", 64, "--epochs", 3)
+    arguments = ["adapt", unigram_encoder, "--text", archive, "--out", out, *options]
+    command = [sys.executable, "-c", RUN, *map(str, arguments)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        while not any(out.glob("trainer/checkpoint-*/complete")):
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+    assert not (out / "encoder").exists()
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "resuming the unfinished run" in ended.stderr
+    assert "guessed right" in ended.stdout
+    assert [path.name for path in out.iterdir()] == ["encoder"]
+
+
+def test_too_little_text(unigram_encoder, text, tmp_path, capsys):
+    assert adapt(unigram_encoder, text, tmp_path / "out") == 2
+    assert "rasd adapt needs more than" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@settings(deadline=None)
+@given(
+    rows=st.lists(st.lists(st.integers(5, SIZE - 1), max_size=40), min_size=1, max_size=8),
+    seed=st.integers(0, 1000),
+)
+def test_only_ordinary_tokens_are_hidden(rows, seed):
+    torch.manual_seed(seed)
+    framed = [np.array([START, *row, END]) for row in rows]
+    masking = Masking(padding=PADDING, mask=MASK, special=[0, 1, 2, 3, 4], size=SIZE)
+    batch = masking(framed)
+    for number, row in enumerate(framed):
+        ids, labels = batch["input_ids"][number].numpy(), batch["labels"][number].numpy()
+        assert batch["attention_mask"][number].sum() == len(row)
+        assert (ids[len(row) :] == PADDING).all()
+        chosen = labels != -100
+        assert (labels[chosen] == row[chosen[: len(row)]]).all()
+        # What is not to be guessed is as it was: the ends and the padding among it.
+        assert (ids[: len(row)][~chosen[: len(row)]] == row[~chosen[: len(row)]]).all()
+        assert not chosen[0]
+        assert not chosen[len(row) - 1 :].any()
+
+
+def test_about_15_percent_are_guessed_and_most_of_them_are_hidden():
+    torch.manual_seed(1)
+    masking = Masking(padding=PADDING, mask=MASK, special=[0, 1, 2, 3, 4], size=SIZE)
+    batch = masking([np.arange(100) % 400 + 10 for _ in range(400)])
+    chosen = batch["labels"] != -100
+    assert 0.13 < chosen.float().mean() < 0.17
+    hidden = (batch["input_ids"] == MASK)[chosen].float().mean()
+    assert 0.77 < hidden < 0.83
+    same = (batch["input_ids"] == batch["labels"])[chosen].float().mean()
+    assert 0.08 < same < 0.13

@@ -1,0 +1,1 @@
+"""`rasd adapt`: an encoder reads unlabelled text before it is fine-tuned."""

@@ -1,0 +1,209 @@
+"""The steps of `rasd adapt`: text to token ids, masked language modelling, an encoder on disk."""
+
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Sampler
+from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
+from transformers.utils import logging
+
+from serving.atomic import atomic_folder, check_place
+from serving.errors import InputError
+from serving.files.documents import DocumentStream
+from serving.files.fields import ReadOptions
+from serving.files.sources import find_sources
+from serving.progress import SentenceProgress
+from serving.text.normalize import NORMALIZERS
+from training.adapt.model import MaskedLanguageModel, Masking
+from training.arrays import IntArray
+from training.config import FIXED_SEED
+from training.model.classifier import load_encoder
+from training.train.batches import LengthSampler
+from training.train.optimisation import WeightAverage
+from training.train.resume import Checkpoints, newest_checkpoint, reserve
+from training.train.trainer import ProgressLines, use_bf16
+from training.trim.encoder_files import EncoderFiles, load_encoder_files
+
+_CHUNK = 512  # texts tokenised together
+_LENGTH = 128  # longer texts are cut: sentences are hardly ever longer
+_SHORTEST = 8
+_HELD_OUT = 1000
+_SAVE_STEPS = 1000
+# The share of the steps in which the learning rate rises.
+_WARMUP = 0.05
+_WORKERS = 6  # that hide tokens while a GPU computes
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to read the text and how to train."""
+
+    normalizer: str
+    text_field: str
+    epochs: int
+    batch_size: int
+    learning_rate: float
+
+
+class Rows(Dataset[IntArray]):
+    """Token ids of texts, one after the other in one array; `starts` has n + 1 numbers."""
+
+    def __init__(self, ids: IntArray, starts: IntArray) -> None:
+        self.ids, self.starts = ids, starts
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def __getitem__(self, row: int) -> IntArray:
+        return self.ids[self.starts[row] : self.starts[row + 1]]
+
+    def lengths(self) -> IntArray:
+        """Return the number of tokens of each text."""
+        return np.diff(self.starts)
+
+
+def adapt(encoder: str, files: Sequence[str], out: Path, plan: Plan) -> None:
+    """Train the encoder (a folder or hub id) to guess hidden tokens of `files`; write it to `out`.
+
+    During the training `out` holds `trainer/`, from which the same call resumes after a kill.
+    Raises InputError for bad input.
+    """
+    check_place(out / "encoder")
+    original = load_encoder_files(encoder)
+    mask = original.tokenizer.mask_token_id
+    if mask is None:
+        raise InputError(
+            f"encoder: {original.name} has no mask token",
+            "rasd adapt needs an encoder with one, such as BERT or XLM-R.",
+        )
+    logging.disable_progress_bar()
+    held_out, train = _rows(original, files, plan)
+    work = out / "trainer"
+    identity = {"encoder": original.name, "text": [str(file) for file in files]} | asdict(plan)
+    if reserve(work, identity):
+        _say(f"{work}: resuming the unfinished run")
+    _say(f"{len(train):,} texts of {int(train.lengths().sum()):,} tokens")
+    set_seed(FIXED_SEED)
+    model = MaskedLanguageModel(load_encoder(original.folder))
+    masking = Masking(
+        padding=int(original.tokenizer.pad_token_id),
+        mask=mask,
+        special=original.tokenizer.all_special_ids,
+        size=int(original.config["vocab_size"]),
+    )
+    _train(model, train, masking, plan, work)
+    guessed = _guessed(model, held_out, masking, plan.batch_size)
+    with atomic_folder(out / "encoder") as folder:
+        original.save_trained(model.encoder, folder)
+    shutil.rmtree(work)
+    sys.stdout.write(
+        f"hidden tokens guessed right, of {len(held_out):,} texts left out: {guessed:.1%}\n"
+        f"{out / 'encoder'}\n"
+    )
+
+
+def _rows(original: EncoderFiles, files: Sequence[str], plan: Plan) -> tuple[Rows, Rows]:
+    """Return the held-out texts and the others, in random order."""
+    ids = [row for chunk in _tokens(original, files, plan) for row in chunk]
+    if len(ids) <= _HELD_OUT:
+        raise InputError(
+            f"{', '.join(files)}: {len(ids):,} texts of at least {_SHORTEST} tokens",
+            f"rasd adapt needs more than {_HELD_OUT:,}, and pays from many thousands on.",
+        )
+    order = np.random.default_rng(FIXED_SEED).permutation(len(ids))
+    ids = [ids[row] for row in order]
+    starts = np.cumsum([0, *map(len, ids)])
+    flat = np.concatenate(ids)
+    return Rows(flat, starts[: _HELD_OUT + 1]), Rows(flat, starts[_HELD_OUT:])
+
+
+def _tokens(original: EncoderFiles, files: Sequence[str], plan: Plan) -> Iterator[list[IntArray]]:
+    """Yield the token ids of the texts, those of long ones in parts of `_LENGTH`."""
+    normalize = NORMALIZERS[plan.normalizer].apply
+    tokenizer = original.vocabulary.tokenizer
+    start, end = tokenizer.encode("").ids
+    # RoBERTa's first token has position 2.
+    positions = original.config.get("max_position_embeddings", _LENGTH + 2)
+    room = min(_LENGTH, positions - 2) - 2
+    documents = DocumentStream(find_sources(files), ReadOptions("sentence", plan.text_field))
+    with SentenceProgress(documents.size, visible=sys.stderr.isatty()) as progress:
+        stream = iter(documents)
+        while chunk := list(islice(stream, _CHUNK)):
+            texts = [text for item in chunk if (text := normalize(item.text))]
+            encodings = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+            yield [
+                np.array([start, *item.ids[first : first + room], end], np.int32)
+                for item in encodings
+                for first in range(0, len(item.ids), room)
+                if len(item.ids) - first >= _SHORTEST
+            ]
+            progress.update(len(chunk), documents.position)
+
+
+class _Trainer(Trainer):
+    """The Trainer with batches of texts of similar length."""
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        rows = train_dataset if train_dataset is not None else self.train_dataset
+        size = self.args.train_batch_size
+        return LengthSampler(rows.lengths(), batch_size=size, seed=self.args.seed)
+
+
+def _train(
+    model: MaskedLanguageModel, rows: Rows, masking: Masking, plan: Plan, work: Path
+) -> None:
+    """Train `model` on `rows`; `work` holds the checkpoints, from which it resumes."""
+    trainer = _Trainer(
+        model,
+        TrainingArguments(
+            output_dir=str(work),
+            num_train_epochs=plan.epochs,
+            per_device_train_batch_size=plan.batch_size,
+            learning_rate=plan.learning_rate,
+            warmup_steps=_WARMUP,
+            weight_decay=0.01,
+            bf16=use_bf16("auto"),
+            seed=FIXED_SEED,
+            save_strategy="no",  # `Checkpoints` decides
+            logging_steps=100,
+            report_to="none",
+            remove_unused_columns=False,
+            disable_tqdm=not sys.stderr.isatty(),
+            dataloader_num_workers=_WORKERS if torch.cuda.is_available() else 0,
+            use_cpu=not torch.cuda.is_available(),
+        ),
+        train_dataset=rows,
+        data_collator=masking,
+        callbacks=[Checkpoints(_SAVE_STEPS, WeightAverage(0.0))],
+    )
+    if trainer.args.disable_tqdm:
+        trainer.remove_callback(PrinterCallback)  # it prints to the standard output
+        trainer.add_callback(ProgressLines)
+    checkpoint = newest_checkpoint(work)
+    trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+
+
+def _guessed(model: torch.nn.Module, rows: Rows, masking: Masking, size: int) -> float:
+    """Return the share of the hidden tokens of `rows` that are guessed right."""
+    torch.manual_seed(FIXED_SEED)
+    device = next(model.parameters()).device
+    right = total = 0
+    model.eval()
+    for first in range(0, len(rows), size):
+        batch = masking([rows[row] for row in range(first, min(first + size, len(rows)))])
+        with torch.inference_mode():
+            output = model(**{name: tensor.to(device) for name, tensor in batch.items()})
+        right += int((output["guesses"] == output["tokens"]).sum())
+        total += len(output["tokens"])
+    return right / total
+
+
+def _say(what: str) -> None:
+    sys.stderr.write(f"{what}\n")
