@@ -1,11 +1,11 @@
 """What a retraining gains: the second half of a labelled file, and corrections of one kind.
 
     python benchmarks/retrain.py halves --train FILE --dev FILE --out DIR
-    python benchmarks/retrain.py denials --dev FILE --out DIR
+    python benchmarks/retrain.py denials --dev FILE --archive FILE --out DIR
 
 `halves` divides a file by `source`. A model of three layers learns the first half; then `rasd
 retrain` gets the second. `denials` gives `default` the dialect denials of `benchmarks/data` with
-`--quick`. Both measure champion and challenger on --dev, which no model learns. All work and the
+`--quick`, and text of --archive to remember. Both measure champion and challenger on --dev, which no model learns. All work and the
 report stay in DIR. Exit code 1 if the champion is kept.
 """
 
@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--train", type=Path, metavar="FILE", help="of `halves`, with `source`")
     parser.add_argument("--dev", type=Path, required=True, metavar="FILE")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
+    parser.add_argument("--archive", type=Path, metavar="FILE", help="of `denials`: unlabelled text")
     parser.add_argument("--limit", type=int, metavar="N", help="sentences of each half")
     options = parser.parse_args()
     if options.what == "halves" and not options.train:
@@ -53,7 +54,7 @@ def main() -> None:
     if options.what == "halves":
         passed = halves(options.train, options.dev, options.out, options.limit)
     else:
-        passed = denials(options.dev, options.out)
+        passed = denials(options.dev, options.archive, options.out)
     sys.exit(not passed)
 
 
@@ -74,9 +75,9 @@ def halves(train: Path, dev: Path, out: Path, limit: int | None) -> bool:
     return bool(report["promoted"])
 
 
-def denials(dev: Path, out: Path) -> bool:
+def denials(dev: Path, archive: Path | None, out: Path) -> bool:
     """Correct `default` on dialect denials, and print what it gains there and loses on `dev`."""
-    base = {"test": [str(dev.resolve())]}
+    base = {"test": [str(dev.resolve())], "archive": [str(archive.resolve())] if archive else []}
     report = retrain(out, shipped_model(), DENIALS, base, "--quick")
     held_out = [row for row in read_rows(DENIALS) if row["split"] == "test"]
     before, after = figures(report, write_rows(out / "held-out.jsonl", held_out))

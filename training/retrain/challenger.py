@@ -7,7 +7,7 @@ from pathlib import Path
 
 from serving.bundle import MANIFEST
 from serving.classifier import Classifier
-from training.config import OptimisationConfig, TrainConfig
+from training.config import DistillConfig, OptimisationConfig, TrainConfig
 from training.model.checkpoint import SETTINGS, load_checkpoint
 from training.model.from_bundle import restore_checkpoint
 from training.retrain.config import Recipe, RetrainConfig
@@ -33,6 +33,7 @@ class Work:
             merged.digest(),
             recipe.model_dump_json(),
             f"{config.unsure_weight} {config.second_share} {bool(config.dev)}",
+            *map(str, config.archive),
         ]
         digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
         self.folder = config.output / f"{self._champion.manifest.version}-{digest[:12]}"
@@ -75,6 +76,7 @@ class Work:
                     "encoder_dropout": before["model"].get("encoder_dropout"),
                 },
                 "optimisation": self._optimisation(start),
+                "distill": self._remembered(),
                 "abstention": {"coverage": settings.coverage},
                 "export": {
                     "min_agreement": settings.min_agreement,
@@ -83,6 +85,21 @@ class Work:
                 "output": self.folder / "challenger",
                 "name": settings.name,
             }
+        )
+
+    def _remembered(self) -> DistillConfig:
+        """Let the challenger keep the champion's answers to unlabelled text of the archive.
+
+        Learning without forgetting (Li and Hoiem 2016). The labels of labelled sentences count
+        alone: the champion is wrong about corrections.
+        """
+        if not self._config.archive or not self._recipe.remembered:
+            return DistillConfig()
+        return DistillConfig(
+            teachers=(self._champion.folder,),
+            unlabelled=self._config.archive,
+            limit=self._recipe.remembered,
+            share=0.0,
         )
 
     def _optimisation(self, start: Path) -> OptimisationConfig:

@@ -9,13 +9,24 @@ from serving.config_file import Key, Section, checked, read_yaml, resolve_paths
 from training.config import OptimisationConfig, Share
 from training.evaluate.behaviour import INCLUDED
 
-_PATHS: tuple[Key, ...] = (("base",), ("test",), ("dev",), ("behaviour",), ("output",))
+_PATHS: tuple[Key, ...] = (
+    ("base",),
+    ("archive",),
+    ("test",),
+    ("dev",),
+    ("behaviour",),
+    ("output",),
+)
 
 
 class Recipe(Section):
-    """How a challenger is trained: `replay` of the base data, `frozen` of the layers."""
+    """How a challenger is trained: `replay` of the base data, `frozen` of the layers.
+
+    `remembered` sentences of the archive keep the champion's answers.
+    """
 
     replay: Share = Field(description="a share of the base sentences, 0 to 1")
+    remembered: int = Field(default=0, ge=0, description="a number of sentences, 0 or more")
     frozen: Share = Field(default=0.0, description="a share of the layers, 0 to 1")
     optimisation: OptimisationConfig = Field(description="a group of keys")
 
@@ -41,6 +52,7 @@ class RetrainConfig(Section):
     """configs/retrain.yaml explains every key."""
 
     base: tuple[Path, ...] = Field(min_length=1, description="a list of labelled files")
+    archive: tuple[Path, ...] = Field(default=(), description="a list of files with text, or []")
     test: tuple[Path, ...] = Field(default=(), description="a list of labelled files, or []")
     dev: tuple[Path, ...] = Field(default=(), description="a list of labelled files, or []")
     test_fraction: float = Field(
