@@ -5,8 +5,8 @@
 
 `halves` divides a file by `source`. A model of three layers learns the first half; then `rasd
 retrain` gets the second. `denials` gives `default` the dialect denials of `benchmarks/data` with
-`--quick`, and text of --archive to remember. Both measure champion and challenger on --dev, which no model learns. All work and the
-report stay in DIR. Exit code 1 if the champion is kept.
+`--quick`, and text of --archive to remember. Both measure champion and challenger on --dev, which
+no model learns. All work and the report stay in DIR. Exit code 1 if the champion is kept.
 """
 
 import argparse
@@ -45,7 +45,9 @@ def main() -> None:
     parser.add_argument("--train", type=Path, metavar="FILE", help="of `halves`, with `source`")
     parser.add_argument("--dev", type=Path, required=True, metavar="FILE")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
-    parser.add_argument("--archive", type=Path, metavar="FILE", help="of `denials`: unlabelled text")
+    parser.add_argument(
+        "--archive", type=Path, metavar="FILE", help="of `denials`: unlabelled text"
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="sentences of each half")
     options = parser.parse_args()
     if options.what == "halves" and not options.train:

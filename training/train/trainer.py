@@ -223,6 +223,7 @@ class ProgressLines(TrainerCallback):
         control: TrainerControl,  # noqa: ARG002
         **_: Any,
     ) -> None:
+        """Write a line if a tenth of the steps is done."""
         if state.global_step % max(1, state.max_steps // 10) == 0:
             say(f"step {state.global_step:,} of {state.max_steps:,}")
 
@@ -234,6 +235,7 @@ class ProgressLines(TrainerCallback):
         metrics: dict[str, float],
         **_: Any,
     ) -> None:
+        """Write the metrics."""
         say(
             f"epoch {state.epoch:.0f} of {args.num_train_epochs:.0f}: "
             f"macro-F1 {metrics['eval_macro_f1']:.4f}, accuracy {metrics['eval_accuracy']:.4f}"
