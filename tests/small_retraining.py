@@ -9,6 +9,7 @@ import yaml
 ROOT = Path(__file__).parents[1]
 # 150 denials in dialect to learn and 50 held out, with some sentences of other labels.
 DENIALS = ROOT / "benchmarks" / "data" / "dialect_denials.jsonl"
+REMEMBERED = 64  # sentences of the archive, where a test gives one
 
 
 def write_config(folder: Path, base: Sequence[dict[str, str]], **changes: object) -> Path:
@@ -17,7 +18,7 @@ def write_config(folder: Path, base: Sequence[dict[str, str]], **changes: object
     lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in base)
     (folder / "base.jsonl").write_text("".join(lines), encoding="utf-8")
     values |= {"base": ["base.jsonl"], "behaviour": None, "output": "out", **changes}
-    values["quick"]["replay"] = 0.5
+    values["quick"] |= {"replay": 0.5, "remembered": REMEMBERED}
     values["quick"]["optimisation"] |= {
         "epochs": 2,
         "learning_rate": 5e-4,

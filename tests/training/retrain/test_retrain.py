@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from small_retraining import DENIALS, write_config
+from small_retraining import DENIALS, REMEMBERED, write_config
 
 from serving.bundle import Bundle, shipped_model
 from serving.registry.lock import locked
@@ -24,7 +24,10 @@ from serving.trial import try_bundle
 @pytest.fixture(scope="module")
 def config(authored, tmp_path_factory):
     """The configuration with little of everything; its output folder is beside the file."""
-    return write_config(tmp_path_factory.mktemp("retrain"), authored[:300])
+    folder = tmp_path_factory.mktemp("retrain")
+    lines = [json.dumps({"text": row["text"]}, ensure_ascii=False) for row in authored[300:500]]
+    (folder / "archive.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    return write_config(folder, authored[:300], archive=["archive.jsonl"])
 
 
 @pytest.fixture
@@ -88,6 +91,8 @@ def test_a_killed_retraining_continues_and_promotes_a_model_that_learned_the_cor
     assert probabilities == sorted(probabilities, reverse=True)
     provenance = Bundle.load(registry / "versions" / new).manifest.provenance
     assert provenance.started_from == found["champion"]
+    assert provenance.distill.teachers == (found["champion"],)
+    assert provenance.distill.unlabelled.sentences == REMEMBERED
     entry = Registry(registry, check=try_bundle).entries()[-1]
     assert (entry.action, entry.version) == ("promote", new)
     assert "passes the gate" in entry.reason
