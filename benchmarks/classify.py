@@ -45,10 +45,14 @@ def main() -> None:
     session = plain.session(bundle.folder / "model.onnx", options.threads)
     padding_id = bundle.padding_id
     classifier = Classifier.load(threads=options.threads)
-    fast = Classifier.load(shipped_model("fast"), threads=options.threads)
+    fast, cascade = (
+        Classifier.load(shipped_model(name), threads=options.threads)
+        for name in ("fast", "cascade")
+    )
     ways: dict[str, Callable[[], object]] = {
         "Classifier (text to labels)": lambda: classifier.classify(texts),
         "the same with the model `fast`": lambda: fast.classify(texts),
+        "the same with the model `cascade`": lambda: cascade.classify(texts),
         "file order, padded batches of 32": lambda: plain.logits(
             session, ids, batch_size=32, padding_id=padding_id
         ),
