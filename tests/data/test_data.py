@@ -1,5 +1,6 @@
 """The sentences that ship: their form, their labels, their datasheet, no leak into the tests."""
 
+import gzip
 import json
 import re
 import statistics
@@ -196,3 +197,17 @@ def test_no_sentence_stands_in_the_models_tests() -> None:
         if file.is_file() and file.suffix in {".py", ".json", ".jsonl", ".csv", ".txt", ".yaml"}:
             content = f" {leak_key(file.read_text(encoding='utf-8'), light)} "
             assert [key for key in keys if key in content] == [], file
+
+
+def test_the_labels_without_sentences_are_whole():
+    with gzip.open(AUTHORED.with_name("news_labels.tsv.gz"), "rt", encoding="utf-8") as stream:
+        header, *rows = (line.rstrip("\n").split("\t") for line in stream)
+    labels = set(SCHEME.names)
+    assert header == ["sha256", "label", "second", "sure"]
+    assert f"{len(rows):,} sentences" in AUTHORED.with_name("README.md").read_text(encoding="utf-8")
+    assert len({key for key, *_ in rows}) == len(rows)
+    for key, label, second, sure in rows:
+        assert re.fullmatch(r"[0-9a-f]{16}", key)
+        assert label in labels
+        assert second in {"", *labels} - {label}
+        assert sure in ("yes", "no")
