@@ -45,7 +45,7 @@ def test_a_model_that_ships_goes_by_its_name_unless_a_folder_has_it(tmp_path, mo
         Bundle.load(Path("defualt"))
 
 
-@pytest.mark.parametrize(("name", "megabytes"), [("default", 36), ("fast", 14)])
+@pytest.mark.parametrize(("name", "megabytes"), [("default", 36), ("fast", 18)])
 def test_the_models_that_ship_verify_and_are_small(name, megabytes):
     classifier = Classifier.load(shipped_model(name))
     manifest = classifier.bundle.manifest
@@ -117,7 +117,8 @@ def golden_here(folder, nudge=0.0, **arithmetic):
     """Stamp the bundle with what it says on this machine, one probability off by `nudge`."""
     answers = Classifier.load(folder).classify([g.text for g in golden_of(folder)])
     probabilities = [list(answer.probabilities.values()) for answer in answers]
-    probabilities[0][0] += nudge
+    # Down where it would leave the range of a probability.
+    probabilities[0][0] += -nudge if probabilities[0][0] > 0.5 else nudge
     golden = [
         {"text": item.text, "probabilities": row}
         for item, row in zip(golden_of(folder), probabilities, strict=True)

@@ -55,12 +55,16 @@ def _blocks(options: argparse.Namespace, inputs: list[str], classifier: Classifi
     """Return the profiles (n, width) of groups of documents; the same document, the same group."""
     names = classifier.bundle.scheme.names
     blocks = np.zeros((_BLOCKS, width(len(names))), dtype=np.int64)
+    documents: set[str] = set()
     for record, counts in _profiles(read_archive(options, inputs, classifier), classifier):
+        if len(documents) < FEWEST:
+            documents.add(record.doc_id)
         blocks[zlib.crc32(record.doc_id.encode(errors="surrogatepass")) % _BLOCKS] += counts
     kept = blocks[blocks.any(axis=1)]
-    if len(kept) < FEWEST:
+    if len(documents) < FEWEST:
         raise InputError(
-            f"{', '.join(inputs)}: {len(kept)} documents with text; a comparison needs {FEWEST}",
+            f"{', '.join(inputs)}: {len(documents)} documents with text; "
+            f"a comparison needs {FEWEST}",
             "Name more, or add --unit sentence if every record is a sentence of its own.",
         )
     return kept
