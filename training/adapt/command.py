@@ -12,34 +12,23 @@ example: rasd adapt encoders/small --text archive/ --out encoders/adapted
 """
 
 import argparse
-from pathlib import Path
+
+from serving.arguments import positive
+from training.trim.command import add_encoder_and_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `rasd adapt`."""
-    parser.add_argument("encoder", metavar="ENCODER", help="a folder or a Hugging Face hub id")
+    add_encoder_and_text(parser)
     parser.add_argument(
-        "--text",
-        nargs="+",
-        required=True,
-        metavar="FILE",
-        help="anything that `rasd classify` reads; each line or record is one text",
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
-    parser.add_argument(
-        "--normalizer",
-        choices=("light", "arabert"),
-        default="light",
-        help="the normaliser that training will use (default: light)",
+        "--epochs", type=positive, default=1, metavar="N", help="passes over the text (default: 1)"
     )
     parser.add_argument(
-        "--text-field", default="text", metavar="NAME", help="field or column (default: text)"
-    )
-    parser.add_argument(
-        "--epochs", type=int, default=1, metavar="N", help="passes over the text (default: 1)"
-    )
-    parser.add_argument(
-        "--batch-size", type=int, default=256, metavar="N", help="texts per batch (default: 256)"
+        "--batch-size",
+        type=positive,
+        default=256,
+        metavar="N",
+        help="texts per batch (default: 256)",
     )
     parser.add_argument(
         "--learning-rate", type=float, default=4e-4, metavar="X", help="peak (default: 4e-4)"

@@ -19,9 +19,19 @@ example: rasd trim intfloat/multilingual-e5-small --text archive/ --out encoders
 import argparse
 from pathlib import Path
 
+from serving.arguments import positive
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `rasd trim`."""
+    add_encoder_and_text(parser)
+    parser.add_argument(
+        "--grow", type=positive, metavar="N", help="learn N tokens from the text instead (24000)"
+    )
+
+
+def add_encoder_and_text(parser: argparse.ArgumentParser) -> None:
+    """Add what a verb needs that makes a new encoder from one and from text."""
     parser.add_argument("encoder", metavar="ENCODER", help="a folder or a Hugging Face hub id")
     parser.add_argument(
         "--text",
@@ -39,9 +49,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--text-field", default="text", metavar="NAME", help="field or column (default: text)"
-    )
-    parser.add_argument(
-        "--grow", type=int, metavar="N", help="learn N tokens from the text instead (24000)"
     )
 
 
