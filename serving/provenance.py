@@ -69,8 +69,8 @@ class Provenance(_Record):
     says which weights were kept. For a mean of checkpoints, `averaged` has the provenance of each,
     with the SHA-256 of its weights; the other fields are those of the first. `restored_from` is
     the bundle (NAME@VERSION) whose int8 weights these are, in single precision; `started_from` is
-    the one whose int8 weights the training started from. `calibration_of` is the one whose
-    calibration the model has; if None, it was fitted on the held-out sentences.
+    the one whose int8 weights the training started from. `calibration_of` is the one
+    that the calibration agrees with; if None, it was fitted on the held-out sentences.
     """
 
     command: str

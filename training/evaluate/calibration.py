@@ -25,16 +25,18 @@ POWERS = (0.5, 4.0)
 
 
 def fit_temperature(
-    logits: FloatArray, labels: IntArray, bounds: tuple[float, float] = TEMPERATURES
+    logits: FloatArray,
+    labels: IntArray | FloatArray,
+    bounds: tuple[float, float] = TEMPERATURES,
 ) -> float:
-    """Return the temperature with the maximum likelihood of labels (n,) for logits (n, k).
+    """Return the temperature with the maximum likelihood of `labels` for logits (n, k).
 
-    Guo et al. 2017: one number divides all logits, so no label changes. The negative log-likelihood
-    is convex in 1/T, so bisection over log T finds where its slope is zero. The result is within
-    `bounds`.
+    `labels` are numbers (n,) or probabilities (n, k). Guo et al. 2017: one number divides all
+    logits, so no label changes. The negative log-likelihood is convex in 1/T, so bisection over
+    log T finds where its slope is zero. The result is within `bounds`.
     """
     exact = logits.astype(np.float64)
-    true_logits = exact[np.arange(len(labels)), labels]
+    true_logits = (exact * _probabilities(labels, exact.shape[1])).sum(axis=1)
     low, high = (math.log(bound) for bound in bounds)
     for _ in range(50):
         middle = (low + high) / 2
@@ -49,12 +51,14 @@ def fit_temperature(
     return math.exp((low + high) / 2)
 
 
-def fit_calibration(logits: FloatArray, labels: IntArray) -> tuple[float, float]:
-    """Return the temperature and power with the maximum likelihood of labels (n,).
+def fit_calibration(logits: FloatArray, labels: IntArray | FloatArray) -> tuple[float, float]:
+    """Return the temperature and power with the maximum likelihood of `labels`.
 
+    `labels` are numbers (n,), or probabilities (n, k) that the calibrated ones then come near to.
     For a given power the best temperature is that of the logits -gap ** power; the power is
     searched within POWERS.
     """
+    labels = _probabilities(labels, logits.shape[1])
     gaps = logits.max(axis=1, keepdims=True).astype(np.float64) - logits
     # Gaps in units of their mean, so that TEMPERATURES suits every scale of logits.
     unit = float(gaps.mean()) or 1.0
@@ -67,7 +71,7 @@ def fit_calibration(logits: FloatArray, labels: IntArray) -> tuple[float, float]
     def loss(log_power: float) -> float:
         power = math.exp(log_power)
         scaled = -((gaps / temperature(power)) ** power)
-        true = scaled[np.arange(len(labels)), labels]
+        true = (scaled * labels).sum(axis=1)
         return float((np.log(np.exp(scaled).sum(axis=1)) - true).mean())
 
     bounds = tuple(math.log(bound) for bound in POWERS)
@@ -95,3 +99,8 @@ def fit_threshold(probabilities: FloatArray, coverage: float) -> float:
         return 0.0
     confidence = np.sort(probabilities.max(axis=1))[::-1]
     return float(confidence[math.ceil(coverage * len(confidence)) - 1])
+
+
+def _probabilities(labels: IntArray | FloatArray, size: int) -> FloatArray:
+    """Return numbers of labels (n,) as probabilities (n, size), and probabilities as they are."""
+    return np.eye(size)[labels] if labels.ndim == 1 else labels.astype(np.float64)

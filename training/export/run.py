@@ -54,10 +54,27 @@ class Calibration:
     power: float
     threshold: float
 
-    @classmethod
-    def of(cls, manifest: Manifest) -> "Calibration":
-        """Return that of a bundle."""
-        return cls(manifest.temperature, manifest.power, manifest.threshold)
+
+@dataclass(frozen=True, slots=True)
+class Predecessor:
+    """A calibrated model whose probabilities the new one keeps, in place of labelled sentences.
+
+    `answers` (n, k) are its probabilities of `texts`, which the new model was not trained on: its
+    temperature and power are fitted to them, as to labels. Without texts it gets the predecessor's
+    own. The threshold is the predecessor's.
+    """
+
+    manifest: Manifest
+    texts: Sequence[str]
+    answers: Float32Array
+
+    def calibration(self, logits: Float32Array) -> Calibration:
+        """Return that of a model with these logits (n, k) of `texts`."""
+        if self.texts:
+            temperature, power = fit_calibration(logits, self.answers)
+        else:
+            temperature, power = self.manifest.temperature, self.manifest.power
+        return Calibration(temperature, power, self.manifest.threshold)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +101,13 @@ def export_bundle(
     checkpoint: Checkpoint,
     held_out: Sequence[LabelledSentence],
     out: Path,
-    calibration: Calibration | None = None,
+    predecessor: Predecessor | None = None,
 ) -> Path:
     """Make the bundle of `checkpoint` at `out` and return `out`.
 
-    Without a `calibration` it is fitted on `held_out` with the int8 graph, which is served. Raises
-    RasdError, and writes nothing, if ONNX and torch differ or if int8 and fp32 agree on too few
-    labels of `held_out`.
+    Without a `predecessor` the calibration is fitted on `held_out`, with the int8 graph, which is
+    served. Raises RasdError, and writes nothing, if ONNX and torch differ or if int8 and fp32 agree
+    on too few labels of `held_out`.
     """
     settings = checkpoint.settings
     normalize = NORMALIZERS[settings.normalizer].apply
@@ -114,7 +131,11 @@ def export_bundle(
         )
         expected = fp32.logits(tokens)
         quantize_int8(full, folder / "model.onnx", token_ids(checkpoint.sample))
-        found = OnnxModel(folder / "model.onnx", padding_id=padding_id).logits(tokens)
+        int8 = OnnxModel(folder / "model.onnx", padding_id=padding_id)
+        calibration = None
+        if predecessor:
+            calibration = predecessor.calibration(int8.logits(token_ids(predecessor.texts)))
+        found = int8.logits(tokens)
         measured = _measure(checkpoint, expected, found, labels, tokens, calibration=calibration)
         measured.metrics["torch_onnx_difference"] = parity
         _copy_companions(checkpoint, folder)

@@ -7,12 +7,20 @@ from pathlib import Path
 
 from serving.bundle import MANIFEST
 from serving.classifier import Classifier
+from serving.text.normalize import NORMALIZERS
 from training.config import DistillConfig, OptimisationConfig, TrainConfig
+from training.export.run import Predecessor
 from training.model.checkpoint import SETTINGS, load_checkpoint
 from training.model.from_bundle import restore_checkpoint
 from training.retrain.config import Recipe, RetrainConfig
 from training.retrain.merge import Merged
 from training.train.run import train
+from training.train.teachers import ask, load_teacher, read_unlabelled
+
+# Sentences of the archive whose answers calibrate the challenger, and how many it takes at least:
+# with fewer it keeps the champion's temperature and power.
+_CALIBRATE_ON = 2000
+_CALIBRATE_AT_LEAST = 500
 
 
 class Work:
@@ -47,9 +55,32 @@ class Work:
         if not (start / SETTINGS).is_file():
             self._merged.write(self.folder / "sentences", self._champion.scheme)
             restore_checkpoint(self._champion.folder, start)
-        # The champion may have learned what is held out here, and would look too certain.
-        calibration_of = None if self._config.dev else self._champion.manifest
-        return train(self._training(start), out, command=command, calibration_of=calibration_of)
+        # Without `dev` the champion may have learned what is held out here, and would look too
+        # certain on it.
+        predecessor = None if self._config.dev else self._predecessor()
+        return train(self._training(start), out, command=command, predecessor=predecessor)
+
+    def _predecessor(self) -> Predecessor:
+        """Return the champion, with its answers to sentences of the archive that are not learned.
+
+        Those that are learned would not do: on them the challenger agrees with it in any case.
+        """
+        manifest = self._champion.manifest
+        texts: list[str] = []
+        if self._config.archive:
+            learned = self._recipe.remembered
+            distill = DistillConfig(
+                teachers=(self._champion.folder,),
+                unlabelled=self._config.archive,
+                limit=learned + _CALIBRATE_ON,
+            )
+            normalize = NORMALIZERS[manifest.normalizer.name].apply
+            texts = read_unlabelled(distill, self._merged.dev, normalize)[learned:]
+        if len(texts) < _CALIBRATE_AT_LEAST:
+            texts = []
+        names = self._champion.scheme.names
+        teacher = load_teacher(self._champion.folder)
+        return Predecessor(manifest, texts, ask([teacher], texts, names, progress=False))
 
     def _training(self, start: Path) -> TrainConfig:
         """Return the configuration of the challenger: the champion's, from its own weights."""

@@ -15,7 +15,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase, set_seed
 from transformers.utils import logging
 
 from serving.atomic import atomic_folder, check_place
-from serving.bundle import MANIFEST, Manifest
+from serving.bundle import MANIFEST
 from serving.errors import InputError
 from serving.labels import LabelScheme
 from serving.onnx_model import TokenIds, load_tokenizer, tokenize
@@ -31,7 +31,7 @@ from training.config import (
     encoder_to_load,
 )
 from training.environment import environment
-from training.export.run import Calibration, export_bundle
+from training.export.run import Predecessor, export_bundle
 from training.labelled.reading import LabelledSentence, Normalize, fingerprint
 from training.labelled.splits import Sides, read_sides
 from training.model.checkpoint import (
@@ -62,14 +62,14 @@ def train(
     out: Path,
     *,
     command: Sequence[str],
-    calibration_of: Manifest | None = None,
+    predecessor: Predecessor | None = None,
 ) -> Path:
     """Fine-tune, export and calibrate as `config` says; return the bundle's folder in `out`.
 
     `out` gets `checkpoint/` (for `rasd export`) and `bundle/`, each written atomically. During the
     training it holds `trainer/`, from which the same call resumes after a kill. `command` is the
-    command line, recorded with the model. With `calibration_of`, the bundle gets the calibration of
-    that one, and none is fitted. Under accelerate's launcher every process calls this
+    command line, recorded with the model. With a `predecessor`, the bundle is calibrated to agree
+    with it, and not on held-out labels. Under accelerate's launcher every process calls this
     function, and only the main one writes.
     """
     process = PartialState(cpu=not torch.cuda.is_available())
@@ -142,7 +142,7 @@ def train(
             command=command,
             source=source,
             started_from=start.settings.provenance.restored_from if start else None,
-            calibration_of=calibration_of.model if calibration_of else None,
+            calibration_of=predecessor.manifest.model if predecessor else None,
         ),
     )
     with atomic_folder(out / "checkpoint") as folder:
@@ -155,8 +155,7 @@ def train(
             sample=_sample(sides),
         )
     checkpoint = replace(saved, folder=out / "checkpoint")
-    calibration = Calibration.of(calibration_of) if calibration_of else None
-    bundle = export_bundle(checkpoint, sides.dev, out / "bundle", calibration)
+    bundle = export_bundle(checkpoint, sides.dev, out / "bundle", predecessor)
     shutil.rmtree(work)
     return bundle
 

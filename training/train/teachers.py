@@ -31,7 +31,7 @@ from serving.records import Prediction
 from serving.text.normalize import NORMALIZERS
 from serving.text.sentences import split_sentences
 from training.arrays import Float32Array
-from training.config import FIXED_SEED, TrainConfig
+from training.config import FIXED_SEED, DistillConfig, TrainConfig
 from training.labelled.reading import LabelledSentence, Normalize
 from training.labelled.splits import Sides, leak_key
 from training.model.checkpoint import SETTINGS, load_checkpoint, model_name
@@ -115,7 +115,7 @@ def prepare_lessons(
             )
     if config.distill.linear:
         teachers.append(_linear_teacher(sides.train, names, normalize))
-    return Lessons(teachers, read_unlabelled(config, sides.dev, normalize))
+    return Lessons(teachers, read_unlabelled(config.distill, sides.dev, normalize))
 
 
 def load_teacher(folder: Path) -> Teacher:
@@ -159,19 +159,19 @@ def ask(
 
 
 def read_unlabelled(
-    config: TrainConfig, held_out: Sequence[LabelledSentence], normalize: Normalize
+    config: DistillConfig, held_out: Sequence[LabelledSentence], normalize: Normalize
 ) -> list[str]:
     """Return the sentences of the unlabelled files, each once, none near-identical to a held-out.
 
     Files are read as `rasd classify` reads them and split into sentences. Which ones a limit
     keeps depends only on their text and the seed, not on the order of the files.
     """
-    files = [str(path) for path in config.distill.unlabelled]
+    files = [str(path) for path in config.unlabelled]
     if not files:
         return []
     closed = {leak_key(sentence.text, normalize) for sentence in held_out}
     found: dict[str, str] = {}
-    options = ReadOptions(text_field=config.distill.text_field, text_option="distill.text_field")
+    options = ReadOptions(text_field=config.text_field, text_option="distill.text_field")
     for document in DocumentStream(find_sources(files), options):
         for sentence in split_sentences(document.text):
             key = leak_key(sentence.text, normalize)
@@ -181,10 +181,10 @@ def read_unlabelled(
         raise InputError(
             f"distill.unlabelled: no sentence in {', '.join(files)}", "Name files that hold text."
         )
-    if config.distill.limit is None:
+    if config.limit is None:
         return list(found.values())
     drawn = sorted(found, key=lambda key: hashlib.sha256(f"{FIXED_SEED}\n{key}".encode()).digest())
-    return [found[key] for key in drawn[: config.distill.limit]]
+    return [found[key] for key in drawn[: config.limit]]
 
 
 def keep_layers(encoder: PreTrainedModel, layers: Sequence[int]) -> None:

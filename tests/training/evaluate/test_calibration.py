@@ -105,3 +105,14 @@ def test_a_power_is_never_less_likely_than_a_temperature_alone(seed):
     both = softmax(logits, *fit_calibration(logits, labels))
     plain_nll, both_nll = (classification_metrics(labels, p, LABELS).nll for p in (plain, both))
     assert both_nll <= plain_nll + 1e-4
+
+
+@given(power=st.floats(0.7, 2.5), temperature=st.floats(0.5, 4), seed=st.integers(0, 1000))
+@settings(max_examples=15, deadline=None)
+def test_another_model_whose_logits_differ_in_scale_gets_the_same_probabilities(
+    power, temperature, seed
+):
+    logits, _ = _honest(300, seed)
+    answers = softmax(logits, temperature, power)
+    found = softmax(3 * logits, *fit_calibration(3 * logits, answers))
+    assert np.abs(found - answers).max() < 0.01

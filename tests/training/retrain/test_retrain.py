@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torch")
@@ -14,6 +15,7 @@ pytest.importorskip("torch")
 from small_retraining import DENIALS, REMEMBERED, write_config
 
 from serving.bundle import Bundle, shipped_model
+from serving.classifier import Classifier
 from serving.registry.lock import locked
 from serving.registry.pointer import current_name
 from serving.registry.retraining import last_retraining
@@ -25,7 +27,7 @@ from serving.trial import try_bundle
 def config(authored, tmp_path_factory):
     """The configuration with little of everything; its output folder is beside the file."""
     folder = tmp_path_factory.mktemp("retrain")
-    lines = [json.dumps({"text": row["text"]}, ensure_ascii=False) for row in authored[300:500]]
+    lines = [json.dumps({"text": row["text"]}, ensure_ascii=False) for row in authored[300:1500]]
     (folder / "archive.jsonl").write_text("\n".join(lines), encoding="utf-8")
     return write_config(folder, authored[:300], archive=["archive.jsonl"])
 
@@ -63,7 +65,7 @@ def report(stdout: str) -> dict:
 
 @pytest.mark.timeout(1800)
 def test_a_killed_retraining_continues_and_promotes_a_model_that_learned_the_corrections(
-    config, registry
+    config, registry, authored
 ):
     """kill -9 twice: nothing is half-promoted, and the same command finishes the work."""
     champion = current_name(registry)
@@ -93,6 +95,13 @@ def test_a_killed_retraining_continues_and_promotes_a_model_that_learned_the_cor
     assert provenance.started_from == found["champion"]
     assert provenance.distill.teachers == (found["champion"],)
     assert provenance.distill.unlabelled.sentences == REMEMBERED
+    assert provenance.calibration_of == found["champion"]
+    unseen = [row["text"] for row in authored[1500:2000]]
+    before, after = (
+        np.mean([answer.probability for answer in Classifier.load(folder).classify(unseen)])
+        for folder in (registry / "versions" / champion, registry / "versions" / new)
+    )
+    assert after == pytest.approx(before, abs=0.03)  # as confident as the champion
     entry = Registry(registry, check=try_bundle).entries()[-1]
     assert (entry.action, entry.version) == ("promote", new)
     assert "passes the gate" in entry.reason
