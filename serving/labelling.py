@@ -70,10 +70,15 @@ def label(tasks: Iterable[Task], classifier: Scorer, size: int) -> Iterator[list
     remaining = iter(tasks)
     while chunk := list(islice(remaining, size)):
         answers = classifier.classify([task.sentence.text for task in chunk])
-        yield [
-            Record.of(task.document, task.number, task.sentence, answer, model=classifier.model)
-            for task, answer in zip(chunk, answers, strict=True)
-        ]
+        yield list(answered(chunk, answers, classifier.model))
+
+
+def answered(
+    tasks: Iterable[Task], answers: Iterable[Prediction | Refusal], model: str
+) -> Iterator[Record]:
+    """Yield the record of each task with its answer; `model` is what records carry."""
+    for task, answer in zip(tasks, answers, strict=True):
+        yield Record.of(task.document, task.number, task.sentence, answer, model=model)
 
 
 def whole(text: str) -> list[Sentence]:

@@ -16,8 +16,8 @@ from serving.archive.plan import Slice
 from serving.archive.reading import Batch, Reader
 from serving.files.fields import ReadOptions
 from serving.files.writers import Writer
-from serving.labelling import Scorer
-from serving.records import Prediction, Record, Refusal
+from serving.labelling import Scorer, answered
+from serving.records import Prediction, Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +52,6 @@ class _Answered:
     answers: list[Prediction | Refusal]
     repeats: int
 
-    def records(self, model: str) -> Iterator[Record]:
-        for task, answer in zip(self.batch.tasks, self.answers, strict=True):
-            yield Record.of(task.document, task.number, task.sentence, answer, model=model)
-
 
 class Labeller:
     """A loaded model that labels slices: three threads read, score and write at the same time."""
@@ -78,13 +74,15 @@ class Labeller:
 
         Raises InputError at the first bad record of a strict job, RasdError on a full disk.
         """
-        with closing(ahead(self._answered(slices))) as answered:
-            for first in answered:
+        with closing(ahead(self._answered(slices))) as batches:
+            for first in batches:
                 with self._parts.writing(first.batch.part) as files:
                     writer = self._job.writer(files.data, first.batch.part)
                     repeats = 0
-                    for item in _up_to_end(first, answered):
-                        writer.write(item.records(self._classifier.model))
+                    for item in _up_to_end(first, batches):
+                        writer.write(
+                            answered(item.batch.tasks, item.answers, self._classifier.model)
+                        )
                         files.rejects.write(item.batch.rejected)
                         repeats += item.repeats
                         self._on_batch(len(item.answers), item.batch.position)

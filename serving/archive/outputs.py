@@ -139,6 +139,6 @@ def _join_parquet(parts: Sequence[Path], target: Path) -> None:
         parquet.ParquetWriter(stream, schema, compression="zstd") as writer,
     ):
         for path in parts:
-            part = parquet.ParquetFile(path)
-            for group in range(part.num_row_groups):
-                writer.write_table(part.read_row_group(group, use_threads=False))
+            with parquet.ParquetFile(path) as part:
+                for group in range(part.num_row_groups):
+                    writer.write_table(part.read_row_group(group, use_threads=False))

@@ -5,7 +5,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -107,6 +107,8 @@ class Parts:
             raise InputError(
                 f"{path}: cannot be read ({error})", "Start over with --restart."
             ) from error
+        if not isinstance(earlier, dict):
+            raise InputError(f"{path}: not written by a run", "Choose another output.")
         changed = [key for key in identity if earlier.get(key) != identity[key]]
         if changed:
             details = "; ".join(
@@ -153,6 +155,14 @@ class Parts:
         for pattern in ("part-*", ".part-*", "*=*/part-*", _IDENTITY):
             for path in self.folder.glob(pattern):
                 path.unlink()
+
+    def discard(self) -> None:
+        """Remove what the run has written, and the folder if nothing else is in it."""
+        self.clear()
+        (self.folder / _LOCK).unlink(missing_ok=True)
+        for folder in [*self.folder.glob("*=*/"), self.folder]:
+            with suppress(OSError):  # not empty
+                folder.rmdir()
 
     @contextmanager
     def writing(self, key: PartKey) -> Iterator["PartFiles"]:
@@ -203,6 +213,11 @@ class PartFiles:
     summary: PartSummary = field(default_factory=PartSummary)
 
 
+def rejected_file(output: Path) -> Path:
+    """Return the file beside an output that holds what was set aside."""
+    return output.with_name(f"{output.name}.rejected.jsonl")
+
+
 def _shown(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 80 else f"{text[:77]}…"
@@ -210,7 +225,8 @@ def _shown(value: object) -> str:
 
 def _write_json(path: Path, value: object) -> None:
     temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8") as stream:
+    # Half a surrogate pair, in a file name that is not UTF-8, becomes an escape of JSON.
+    with temporary.open("w", encoding="utf-8", errors="backslashreplace") as stream:
         json.dump(value, stream, ensure_ascii=False, indent=1)
         stream.flush()
         os.fsync(stream.fileno())

@@ -21,13 +21,17 @@ def plan(sources: Sequence[Source], *, lines: bool, text_fields: Sequence[str]) 
     """Return the slices of `sources` in order; `lines` says that text files hold one text per line.
 
     JSON Lines, tables and lines of text are cut at record ends; what cannot be cut (a document, a
-    compressed file, standard input) is in one slice. Raises OSError.
+    compressed file, standard input) is in one slice, and so is what cannot be read.
     """
     slices: list[Slice] = []
     waiting: list[Source] = []
     size = 0
     for source in sources:
-        for piece in _pieces(source, lines=lines, text_fields=text_fields):
+        try:
+            pieces = list(_pieces(source, lines=lines, text_fields=text_fields))
+        except OSError:
+            pieces = [source]  # reading it will say so
+        for piece in pieces:
             if waiting and size + piece.size > SLICE_BYTES:
                 slices.append(tuple(waiting))
                 waiting, size = [], 0

@@ -61,9 +61,11 @@ class Reader:
                 documents = _Documents(sources, self._options, before)
                 documents.skip(sum(part.records for part in finished))
                 key = PartKey(number, len(finished))
+                # A slice without records has a part too, with what every file of its format has.
+                yield from self._part(key, documents)
                 while not documents.ended:
-                    yield from self._part(key, documents)
                     key = PartKey(number, key.number + 1)
+                    yield from self._part(key, documents)
             before += sum(source.work for source in sources)
 
     def _part(self, key: PartKey, documents: "_Documents") -> Iterator[Batch]:

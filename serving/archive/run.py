@@ -12,7 +12,7 @@ from typing import Any
 
 from serving.archive.labeller import Job, Labeller
 from serving.archive.limit import Limit
-from serving.archive.parts import Parts, PartSummary
+from serving.archive.parts import Parts, PartSummary, rejected_file
 from serving.archive.plan import Slice, plan
 from serving.atomic import atomic_file
 from serving.classifier import Classifier
@@ -36,11 +36,11 @@ class Stopped(RasdError):  # noqa: N818 - nothing went wrong
 class StopSignal:
     """Set by the first SIGINT or SIGTERM; a second one ends the process at once.
 
-    What standard input gave cannot be read again, so such a run (`lost` is its folder) ends with
+    What standard input gave cannot be read again, so such a run (`lost` are its parts) ends with
     the first signal and leaves nothing.
     """
 
-    def __init__(self, lost: Path | None = None) -> None:
+    def __init__(self, lost: Parts | None = None) -> None:
         """Note no signal yet."""
         self.number: int | None = None
         self._lost = lost
@@ -58,7 +58,7 @@ class StopSignal:
 
     def _note(self, number: int, _: FrameType | None) -> None:
         if self._lost:
-            shutil.rmtree(self._lost, ignore_errors=True)
+            self._lost.discard()
             os._exit(128 + number)  # a thread may be waiting for input that never comes
         self.number = number
         signal.signal(number, signal.SIG_DFL)
@@ -89,8 +89,19 @@ class Archive:
 
         The same run continues what was ended, to the same bytes; it is refused where the parts are
         of another one. Raises InputError for that and for too many rejected records, Stopped after
-        a signal.
+        a signal, RasdError where nothing can be written.
         """
+        try:
+            return self._run(classifier, engine, progress_visible=progress_visible)
+        except OSError as error:
+            raise RasdError(
+                f"{self.target or self.job.folder}: cannot be written: {error.strerror}",
+                "Check the name and the disk; what is finished is kept for the same command.",
+            ) from error
+
+    def _run(
+        self, classifier: Classifier, engine: Engine, *, progress_visible: bool
+    ) -> PartSummary:
         parts = Parts(self.job.folder, self.job.output.suffix, partitioned=self.job.partitioned)
         with parts.locked():
             if self.restart or not self._readable_again:
@@ -103,13 +114,13 @@ class Archive:
                 self.limit.check(total, ended=True)
             except InputError:
                 if not self._readable_again or not parts.total().sentences:
-                    shutil.rmtree(self.job.folder)  # there is nothing to continue
+                    parts.discard()  # there is nothing to continue
                 raise
             _collect_rejected(parts, rejected_file(self.target or self.job.folder))
             if self.target:
                 keys = parts.finished_keys()
                 self.job.output.join([parts.data(key) for key in keys], self.target)
-                shutil.rmtree(self.job.folder)
+                parts.discard()
         return total
 
     @property
@@ -123,7 +134,7 @@ class Archive:
         slices = plan(self.sources, lines=read.unit == "sentence", text_fields=read.text_names)
         again = self._readable_again
         size = sum(source.work for sources in slices for source in sources) if again else None
-        total, stop = parts.total(), StopSignal(None if again else self.job.folder)
+        total, stop = parts.total(), StopSignal(None if again else parts)
         with (
             stop.watched(),
             SentenceProgress(size, visible=progress_visible) as progress,
@@ -143,11 +154,6 @@ def here(
     yield from Labeller(job, classifier, progress.update).label(enumerate(slices))
     # Also where an earlier run has finished the last ones.
     progress.update(0, sum(source.work for sources in slices for source in sources))
-
-
-def rejected_file(output: Path) -> Path:
-    """Return the file beside an output that holds what was set aside."""
-    return output.with_name(f"{output.name}.rejected.jsonl")
 
 
 def _collect_rejected(parts: Parts, target: Path) -> None:

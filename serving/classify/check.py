@@ -10,6 +10,7 @@ from serving.files.fields import ReadOptions
 from serving.files.rows import unreadable
 from serving.files.sources import Source
 from serving.records import Document
+from serving.terminal import shown
 from serving.text.sentences import split_sentences
 
 # Names of fields that are listed; files of many shapes have more.
@@ -59,4 +60,4 @@ def _items(source: Source, options: ReadOptions) -> Iterator[Document | Problem]
 
 
 def _say(line: str) -> None:
-    sys.stdout.buffer.write(line.encode("utf-8", "replace") + b"\n")
+    sys.stdout.buffer.write(shown(line).encode() + b"\n")

@@ -5,7 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from serving.arguments import add_model, positive, whole_number
-from serving.classify.output import FORMATS, check_output, check_partition, format_for
+from serving.classify.output import (
+    FORMATS,
+    check_output,
+    check_partition,
+    format_for,
+    without_own,
+)
 from serving.errors import InputError
 from serving.files.sources import Kind, find_sources
 
@@ -175,13 +181,15 @@ def run(options: argparse.Namespace) -> int:
         repair=options.repair,
     )
     read.check()
+    output = None if options.output == "-" else Path(options.output)
+    in_parts = output is not None and (options.output.endswith("/") or output.is_dir())
+    if output:
+        sources = without_own(sources, output, in_parts=in_parts)
     documents = DocumentStream(sources, read)
     if options.check:
         from serving.classify.check import check
 
         return check(sources, read)
-    output = None if options.output == "-" else Path(options.output)
-    in_parts = output is not None and (options.output.endswith("/") or output.is_dir())
     if output:
         check_output(output, sources, in_parts=in_parts)
         from serving.bundle import shipped_model

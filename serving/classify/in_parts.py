@@ -11,8 +11,10 @@ from serving.archive.cache import CAPACITY
 from serving.archive.labeller import Job
 from serving.archive.limit import Limit
 from serving.archive.outputs import output_format
-from serving.archive.run import Archive, Engine, here, rejected_file
+from serving.archive.parts import rejected_file
+from serving.archive.run import Archive, Engine, here
 from serving.classifier import Classifier
+from serving.classify.output import parts_folder
 from serving.classify.stream import say
 from serving.errors import InputError
 from serving.files.documents import DocumentStream
@@ -31,7 +33,7 @@ def run_in_parts(
     """Label into parts that outlive a crash, and report what was done."""
     classifier = Classifier.load(options.model, threads=options.threads)
     cache = CAPACITY if options.cache is None else options.cache
-    folder = output if in_parts else output.with_name(f"{output.name}.parts")
+    folder = parts_folder(output, in_parts=in_parts)
     settings = {
         "format": "raw csv" if options.raw_csv else form,
         "partition_by": options.partition_by,

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from serving.archive.parts import rejected_file
 from serving.errors import InputError
 from serving.files.sources import Source
 
@@ -29,6 +30,30 @@ def format_for(output: Path | None) -> str:
         f"{output}: its suffix {output.suffix!r} names no format",
         f"End the name with {', '.join(FORMATS)} (a table), or give --format.",
     )
+
+
+def parts_folder(output: Path, *, in_parts: bool) -> Path:
+    """Return the folder of the parts of a run: the output itself, or one beside it."""
+    return output if in_parts else output.with_name(f"{output.name}.parts")
+
+
+def without_own(sources: Sequence[Source], output: Path, *, in_parts: bool) -> list[Source]:
+    """Return the sources that are not the run's own parts or rejects, as in `classify . -o DIR/`.
+
+    Raises InputError where nothing is left.
+    """
+    parts = parts_folder(output, in_parts=in_parts).resolve()
+    rejected = rejected_file(output.resolve())
+    folders = {path.parent: path.parent.resolve() for source in sources if (path := source.path)}
+
+    def is_own(path: Path) -> bool:
+        folder = folders[path.parent]
+        return folder.is_relative_to(parts) or folder / path.name == rejected
+
+    others = [source for source in sources if not (source.path and is_own(source.path))]
+    if not others:
+        raise InputError(f"{output}: its own parts are the only input", "Name another output.")
+    return others
 
 
 def check_partition(column: str, carry: Sequence[str], *, in_parts: bool) -> None:

@@ -3,7 +3,8 @@
 import base64
 import datetime
 import decimal
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from serving.errors import InputError, Problem, missing_extra
@@ -24,7 +25,7 @@ def parquet_rows(
 ) -> Iterator[Row | Problem]:
     """Yield the rows of a Parquet file, or of some of its row groups; rows count from 1."""
     opened = _parquet(file)
-    if problem := _missing(name, opened.schema_arrow, columns):
+    if problem := _missing(name, "Parquet", lambda: opened.schema_arrow, columns):
         yield problem
         return
     metadata = opened.metadata
@@ -67,7 +68,7 @@ def arrow_rows(file: BinaryIO, name: str, columns: Sequence[Wanted]) -> Iterator
         reader = ipc.open_file(file) if magic == b"ARROW1" else ipc.open_stream(file)
     except Exception as error:
         raise _damaged("Arrow", error) from error
-    if problem := _missing(name, reader.schema, columns):
+    if problem := _missing(name, "Arrow", lambda: reader.schema, columns):
         yield problem
         return
     if magic == b"ARROW1":
@@ -120,7 +121,8 @@ def _rows(
         for fields in _fields(batch, wanted):
             where = f"{name}: row {number}"
             if fields is None:
-                what, remedy = "a value that is not UTF-8 or out of range", "Write the row again."
+                what = "a value that is damaged, not UTF-8 or out of range"
+                remedy = "Write the row again."
                 yield Problem(where, what, remedy, line=number)
             else:
                 yield Row(where, number, number, fields)
@@ -128,18 +130,19 @@ def _rows(
 
 
 def _fields(batch: "pa.RecordBatch", texts: set[str]) -> list[dict[str, Any] | None]:
-    """Return the rows of a batch; None for one with a value that Python cannot hold.
+    """Return the rows of a batch; None for one with a value that is damaged or Python cannot hold.
 
     Some programs write text as bytes: the fields of `texts` must be UTF-8 then.
     """
     try:
+        batch.validate(full=True)  # wrong offsets would end the process
         rows = batch.to_pylist()
         for row in rows:
             for name in texts & row.keys():
                 if isinstance(row[name], bytes):
                     row[name] = row[name].decode()
         return [_plain(row) for row in rows]
-    except (ValueError, OverflowError):
+    except Exception:  # a time zone that is not installed is a KeyError
         if batch.num_rows == 1:
             return [None]
         return [
@@ -150,7 +153,7 @@ def _fields(batch: "pa.RecordBatch", texts: set[str]) -> list[dict[str, Any] | N
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON can hold it."""
+    """Return a value as JSON can hold it; NaN, which pandas writes for null, is null."""
     if isinstance(value, dict):
         return {str(key): _plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
@@ -161,7 +164,7 @@ def _plain(value: Any) -> Any:
         return _decoded(value)
     if isinstance(value, decimal.Decimal | datetime.timedelta):
         return str(value)
-    return value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _decoded(value: bytes) -> str:
@@ -172,10 +175,14 @@ def _decoded(value: bytes) -> str:
         return base64.b64encode(value).decode()
 
 
-def _missing(name: str, schema: "pa.Schema", columns: Sequence[Wanted]) -> Problem | None:
-    return next(
-        (problem for column in columns if (problem := column.missing(name, schema.names))), None
-    )
+def _missing(
+    name: str, form: str, schema: Callable[[], "pa.Schema"], columns: Sequence[Wanted]
+) -> Problem | None:
+    try:
+        names = schema().names
+    except Exception as error:  # names that are not UTF-8, for example
+        raise _damaged(form, error) from error
+    return next((problem for column in columns if (problem := column.missing(name, names))), None)
 
 
 def _damaged(form: str, error: Exception) -> BadFile:

@@ -1,6 +1,7 @@
 """Tables with a header (CSV and TSV) to rows, whatever separates their cells."""
 
 import csv
+import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,6 +23,9 @@ csv.field_size_limit(MAX_RECORD)
 # Spreadsheets write semicolons where the decimal sign is a comma, as in much of the Arab world.
 SEPARATORS = (",", ";", "\t")
 EXCEL_SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+
+_CLOSE_QUOTES = 'Close every double quote, and write "" for one inside a cell.'
+_NEW_LINES = r"If lines end with it, as old Macs write them: tr '\r' '\n' < OLD > NEW"
 
 # A row starts on this line, and these are its cells.
 _Cells = tuple[int, list[str] | Problem]
@@ -90,7 +94,7 @@ class _TableLines:
 
     def _decoded(self) -> Iterator[Iterator[tuple[int, str | Problem]]]:
         if self.span:
-            yield decoded_lines(self.span.head.splitlines(keepends=True), self.name)
+            yield decoded_lines(io.BytesIO(self.span.head), self.name)
         yield decoded_lines(self.lines, self.name, self.span)
 
     @property
@@ -139,12 +143,12 @@ def _rows_of_cells(
         try:
             found = next(rows, None)
         except csv.Error as error:
-            remedy = 'Close every double quote, and write "" for one inside a cell.'
-            whole = "field larger" in str(error)
+            what, remedy = f"not CSV: {error}", _CLOSE_QUOTES
+            if "new-line character" in what:
+                what, remedy = "not CSV: a carriage return outside of quotes", _NEW_LINES
+            whole = "field larger" in what
             raw = "".join(read.pending)
-            found = Problem(
-                f"{read.name}: line {line}", f"not CSV: {error}", remedy, False, line, raw, whole
-            )
+            found = Problem(f"{read.name}: line {line}", what, remedy, False, line, raw, whole)
         found = read.problem or found
         if found is None:
             return

@@ -111,7 +111,7 @@ def _text(row: Row, options: ReadOptions) -> tuple[str, str] | Problem:
     present = _found(row.fields, options.text_names)
     if not present:
         return _missing(row, options.text_names[0], options.text_option)
-    name, value = next((pair for pair in present if pair[1]), present[0])
+    name, value = next((pair for pair in present if not _is_blank(pair[1])), present[0])
     text = _joined(value)
     if text is None:
         return row.problem(
@@ -126,6 +126,11 @@ def _found(fields: dict[str, Any], names: tuple[str, ...]) -> list[tuple[str, An
     """Return the names that the record has, with their values."""
     pairs = ((name, lookup(fields, name)) for name in names)
     return [(name, found[0]) for name, found in pairs if found]
+
+
+def _is_blank(value: object) -> bool:
+    text = _joined(value)
+    return not (value if text is None else text.strip())
 
 
 def _joined(value: object) -> str | None:

@@ -16,6 +16,8 @@ _HIDDEN = frozenset(["script", "style", "noscript", "template"])
 _TAG = re.compile(
     rf"</?(?:{'|'.join([*_BLOCKS, *_INLINE.split(), *_HIDDEN])})(?:\s[^<>]*)?/?>", re.IGNORECASE
 )
+# Feeds wrap a field in such marks; a parser of HTML loses what is inside.
+_CDATA = ("<![CDATA[", "]]>")
 _ENTITY = re.compile(r"&(?:[a-zA-Z][a-zA-Z0-9]{1,30}|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});")
 _SPACES = re.compile(r"[^\S\n]+")
 _BREAKS = re.compile(r" ?\n[ \n]*")
@@ -23,6 +25,9 @@ _BREAKS = re.compile(r" ?\n[ \n]*")
 
 def html_to_text(text: str) -> tuple[str, bool]:
     """Return `text` without tags and entities, and True; or as it is, and False."""
+    whole = text.strip()
+    if whole.startswith(_CDATA[0]) and whole.endswith(_CDATA[1]):
+        return html_to_text(whole.removeprefix(_CDATA[0]).removesuffix(_CDATA[1]))[0], True
     if "<" in text and _TAG.search(text):
         parser = _Text()
         parser.feed(text)
@@ -58,6 +63,10 @@ class _Text(HTMLParser):
         if not self._hidden:
             # A line break of the source is a blank, as in a browser.
             self.parts.append(data.replace("\n", " ").replace("\r", " "))
+
+    def parse_marked_section(self, i: int, report: bool = True) -> int:
+        """Read «<![if …]>» as browsers do, as a comment; the library fails at unknown words."""
+        return self.parse_bogus_comment(i, report)
 
     def _break(self, tag: str) -> None:
         if tag in _BLOCKS:

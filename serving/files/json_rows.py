@@ -31,7 +31,7 @@ def json_line_rows(
         if not line.strip():
             continue
         try:
-            value = json.loads(line.rstrip())
+            value = json.loads(line.rstrip(), parse_constant=_no_number)
         except (ValueError, RecursionError) as error:
             yield Problem(where, f"not JSON: {_reason(error)}", _ONE_OBJECT, line=number, raw=line)
             continue
@@ -91,8 +91,8 @@ def _messages(text: "JsonText", name: str, chat: dict[str, Any]) -> Iterator[Row
     while text.more("}", first=first):
         first = False
         key = text.value()
-        if not text.skip(":"):
-            raise json.JSONDecodeError("Expecting ':'", text.text, text.at)
+        if not isinstance(key, str) or not text.skip(":"):
+            raise json.JSONDecodeError("Expecting a key and ':'", text.text, text.at)
         text.peek()
         if key in ("chats", "left_chats") and text.peek() == "{":
             yield from _messages(text, name, {})
@@ -132,7 +132,7 @@ class JsonText:
         self.depth = 0
         self.problem: Problem | None = None
         self._pieces = pieces
-        self._decoder = json.JSONDecoder()
+        self._decoder = json.JSONDecoder(parse_constant=_no_number)
 
     def skip(self, sign: str) -> bool:
         """Pass over blanks and then `sign`, if it is next."""
@@ -175,16 +175,17 @@ class JsonText:
     def value(self) -> Any:
         """Return the value that begins here, or a Long one passed over."""
         while True:
-            if len(self.text) - self.at > MAX_RECORD:
-                return self._pass_over()
             try:
                 value, end = self._decoder.raw_decode(self.text, self.at)
+                size, beginning = end - self.at, self.text[self.at :][:RAW_OF_LONG]
                 # A number at the end of what was read may have more digits to come.
                 if end < len(self.text) or not self._read_on():
-                    self._move(end)
-                    return value
+                    self._move(self.at + size)
+                    return value if size <= MAX_RECORD else Long(size, beginning)
             except json.JSONDecodeError as error:
                 at_end = error.pos >= len(self.text) - 10 or error.msg.startswith("Unterminated")
+                if at_end and len(self.text) - self.at > MAX_RECORD:
+                    return self._pass_over()
                 if not at_end or not self._read_on():
                     raise
 
@@ -227,6 +228,10 @@ class JsonText:
                 break
         self.text, self.at = "".join(found), 0
         return len(self.text) > len(rest)
+
+
+def _no_number(_: str) -> None:
+    """Read NaN and Infinity, which Python and pandas write though JSON has neither, as null."""
 
 
 def _reason(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """Which files the inputs of a command name, and what form each has."""
 
+import errno
 import io
 import os
 import sys
@@ -150,6 +151,8 @@ class Source:
     def open(self) -> Iterator[BinaryIO]:
         """Give the bytes as they are on disk. Raises OSError."""
         if self.place is None:
+            if sys.stdin is None:
+                raise OSError(errno.EBADF, "it is closed")
             yield sys.stdin.buffer
             return
         opened = (

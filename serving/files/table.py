@@ -43,23 +43,23 @@ class TableWriter:
         self._stream = stream
         self._by_document = by_document
         self._layout = _Layout(scheme, by_document=by_document, terminal=terminal)
-        self._counts: Counter[str] = Counter()
+        self._labels: Counter[str | None] = Counter()
+        self._uncertain = 0
 
     def write(self, records: Iterable[Record]) -> None:
         """Write the rows of records, and a heading where a document begins."""
-        counts = self._counts
         for record in records:
-            if not counts or (self._by_document and record.sentence == 0):
-                self._stream.write(self._layout.heading(record.doc_id, first=not counts))
+            first = not self._labels
+            if first or (self._by_document and record.sentence == 0):
+                self._stream.write(self._layout.heading(record.doc_id, first=first))
             self._stream.write(self._layout.row(record))
-            counts["sentences"] += 1
-            counts[record.label or "refused"] += 1
-            counts["uncertain"] += record.label is not None and not record.certain
+            self._labels[record.label] += 1
+            self._uncertain += record.label is not None and not record.certain
 
     def close(self) -> None:
         """Write how many sentences there were of each label; nothing if there were none."""
-        if self._counts:
-            self._stream.write(self._layout.summary(self._counts))
+        if self._labels:
+            self._stream.write(self._layout.summary(self._labels, self._uncertain))
 
 
 def plain(text: str) -> str:
@@ -102,9 +102,9 @@ class _Layout:
         share = Text(_percent(record.probability) + ("" if record.certain else "?"))
         return self._render(self._grid([first, name, share, text]))
 
-    def summary(self, counts: Counter[str]) -> bytes:
-        """Return how many sentences there were of each label."""
-        total = counts["sentences"]
+    def summary(self, counts: Counter[str | None], uncertain: int) -> bytes:
+        """Return how many sentences there were of each label; None counts the refused ones."""
+        total = counts.total()
         labels = [
             Text(f"{counts[name]:,} {name}", style=self._styles[name])
             for name in self._scheme.names
@@ -112,9 +112,9 @@ class _Layout:
         ]
         line = Text(f"\n{total:,} sentence{'s' if total > 1 else ''}: ")
         line.append_text(Text(", ").join(labels))
-        for name, mark in (("uncertain", " (?)"), ("refused", "")):
-            if counts[name]:
-                line.append(f"; {counts[name]:,} {name}{mark}")
+        for count, what in ((uncertain, "uncertain (?)"), (counts[None], "refused")):
+            if count:
+                line.append(f"; {count:,} {what}")
         return self._render(line)
 
     def _wrapped(self, text: str) -> Text:

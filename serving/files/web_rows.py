@@ -66,9 +66,17 @@ def _responses(file: BinaryIO) -> Iterator[tuple[Any, bytes]]:
             raise BadFile(f"not a complete WARC file: {error}", "Copy it again.") from error
         if record is None:
             return
+        if _is_foreign(record):
+            continue
         if _is_cut(record, len(raw)):
             raise BadFile("not a complete WARC file: cut off in its last page", "Copy it again.")
         yield record, raw
+
+
+def _is_foreign(record: Any) -> bool:
+    """Tell whether a response is complete but not of HTTP: crawlers keep those of name servers."""
+    kind, size = record.headers.get("Content-Type"), record.headers.get("Content-Length")
+    return bool(kind and size) and not kind.startswith("application/http")
 
 
 def _is_cut(record: Any, size: int) -> bool:

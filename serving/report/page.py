@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from serving.atomic import atomic_file
+from serving.errors import RasdError
 from serving.report.summary import Report
 
 _FOLDER = Path(__file__).parent
 
 
 def write_page(report: Report, target: Path) -> None:
-    """Write the page, completely or not at all.
+    """Write the page, completely or not at all. Raises RasdError where that cannot be done.
 
     Nothing of the results is markup: they are JSON, which the script shows as text. The browser
     runs only the script whose digest the page's policy names, and asks no server for anything.
@@ -45,9 +46,12 @@ def _json(value: Any, indent: int | None = None) -> str:
 
 
 def _write(text: str, target: Path) -> None:
-    with atomic_file(target.resolve()) as temporary:
-        # Half a surrogate pair becomes an escape, which JSON reads back.
-        temporary.write_bytes(text.encode("utf-8", errors="backslashreplace"))
+    try:
+        with atomic_file(target.resolve()) as temporary:
+            # Half a surrogate pair becomes an escape, which JSON reads back.
+            temporary.write_bytes(text.encode("utf-8", errors="backslashreplace"))
+    except OSError as error:
+        raise RasdError(f"{target}: cannot be written: {error.strerror}") from error
 
 
 def _digest(content: str) -> str:

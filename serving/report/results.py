@@ -33,6 +33,11 @@ def _shortened(value: Any) -> Any:
     return value[:SHOWN] + "…" if isinstance(value, str) and len(value) > SHOWN else value
 
 
+def _identifier(value: Any) -> Any:
+    """Return an id as a string; other programs write numbers."""
+    return _shortened(str(value) if isinstance(value, int) else value)
+
+
 def _words(value: Any) -> str | None:
     """Carried fields may hold anything; only what can be read as a name is of use."""
     return " ".join(str(value).split())[:200] or None if isinstance(value, str | int) else None
@@ -59,7 +64,7 @@ class Result:
     text: Annotated[str, BeforeValidator(_shortened)]
     certain: bool
     model: str
-    doc_id: Annotated[str, BeforeValidator(_words)]
+    doc_id: Annotated[str, BeforeValidator(_identifier)]
     label: Annotated[str | None, BeforeValidator(_filled)]
     probability: Annotated[float | None, BeforeValidator(_filled)] = Field(ge=0, le=1)
     truncated: bool = False

@@ -1,5 +1,6 @@
 """An archive run outlives kills, signals, a full disk and bad records; no part is done twice."""
 
+import gzip
 import hashlib
 import json
 import os
@@ -11,8 +12,12 @@ import time
 from pathlib import Path
 
 import pytest
+import zstandard
+from pyarrow import parquet
 
+from serving.archive.outputs import FORMATS
 from serving.classifier import Classifier
+from serving.cli import main
 
 AUTHORED = Path(__file__).parents[2] / "data" / "authored.jsonl"
 KILLS = int(os.environ.get("RASD_KILLS", "8"))
@@ -243,3 +248,73 @@ def test_the_cache_changes_no_byte(archive, tmp_path):
         )
         assert code == 0, errors
     assert digest(archive.with_name("with.jsonl")) == digest(archive.with_name("without.jsonl"))
+
+
+RECORD = '{"text": "نفت الوزارة ذلك."}\n'
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("in.jsonl").write_text(RECORD, encoding="utf-8")
+    return tmp_path
+
+
+def classify(*arguments):
+    return main(["classify", *arguments, "--model", "fast"])
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_input_without_records_gives_a_complete_file(folder, name):
+    Path("in.jsonl").write_bytes(b"")
+    assert classify("in.jsonl", "-o", f"out.{name}") == 0
+    raw = Path(f"out.{name}").read_bytes()
+    if name == "parquet":
+        assert parquet.read_table(f"out.{name}").num_rows == 0
+    elif name == "csv":
+        assert raw.decode("utf-8-sig").startswith("doc_id,sentence,")
+    else:
+        opened = {"jsonl": bytes, "jsonl.gz": gzip.decompress, "jsonl.zst": zstandard.decompress}
+        assert opened[name](raw) == b""
+
+
+@pytest.mark.parametrize("content", [RECORD, "broken\n"])
+def test_what_others_keep_beside_the_parts_stays(folder, content):
+    Path("in.jsonl").write_text(content, encoding="utf-8")
+    Path("out.jsonl.parts").mkdir()
+    Path("out.jsonl.parts/notes.txt").write_text("mine", encoding="utf-8")
+    assert classify("in.jsonl", "-o", "out.jsonl") == (0 if content == RECORD else 2)
+    assert [path.name for path in Path("out.jsonl.parts").iterdir()] == ["notes.txt"]
+
+
+def test_a_folder_of_another_program_is_refused(folder, capsys):
+    Path("out").mkdir()
+    Path("out/run.json").write_text("[1]", encoding="utf-8")
+    assert classify("in.jsonl", "-o", "out/") == 2
+    assert "not written by a run" in capsys.readouterr().err
+    assert Path("out/run.json").read_text(encoding="utf-8") == "[1]"
+
+
+def test_names_that_are_not_utf8_are_labelled_and_continued(folder):
+    name = os.fsdecode(b"\xce\xc8\xd1.jsonl")
+    Path(name).write_text(f"{RECORD}broken\n", encoding="utf-8")
+    for _ in range(2):
+        assert classify(name, "-o", "out/", "--max-rejected", "1") == 0
+    (part,) = Path("out").glob("part-*-0000.jsonl")
+    assert json.loads(part.read_text(encoding="utf-8"))["doc_id"] == f"{name}:1"
+
+
+def test_a_run_in_the_folder_of_its_input_can_be_continued(folder, capsys):
+    Path("bad.jsonl").write_text("broken\n", encoding="utf-8")
+    for _ in range(2):
+        assert classify(".", "-o", "out/") == 0
+        assert Path("out.rejected.jsonl").is_file()
+    assert "continuing" in capsys.readouterr().err
+    assert len(list(Path("out").glob("part-*-*.jsonl"))) == 2  # records and what was set aside
+    assert classify("out", "-o", "out/") == 2
+    assert "its own parts" in capsys.readouterr().err
+
+
+def test_an_output_that_cannot_be_written_is_an_error_of_two_lines(folder, capsys):
+    assert classify("in.jsonl", "-o", "ص" * 123 + ".jsonl") == 1
+    assert "cannot be written: File name too long" in capsys.readouterr().err

@@ -131,3 +131,12 @@ def test_names_that_are_no_text_and_yaml_keys_are_escaped_too(tmp_path):
     path = os.fsencode(tmp_path) + b"/\xff\n.jsonl"
     Path(os.fsdecode(path)).write_bytes(b"{")
     assert "\\udcff\\n.jsonl" in refused(tmp_path, "validate", b"\xff\n.jsonl")
+
+
+def test_names_of_fields_cannot_steer_the_terminal(tmp_path):
+    (tmp_path / "in.jsonl").write_text(r'{"text": "a", "\u001b[2J\nb\u202e": 1}', encoding="utf-8")
+    said = subprocess.run(
+        [RASD, "classify", "in.jsonl", "--check"], capture_output=True, cwd=tmp_path, check=True
+    ).stdout.decode()
+    assert "\\x1b[2J\\nb\\u202e (1)" in said
+    assert not UNSAFE.search(said)

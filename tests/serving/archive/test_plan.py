@@ -89,3 +89,21 @@ def test_small_files_share_a_slice(tmp_path):
         (tmp_path / f"{number:02}.txt").write_text("نفت الوزارة ذلك.", encoding="utf-8")
     slices = planning.plan(find_sources([str(tmp_path)]), lines=False, text_fields=["text"])
     assert [len(sources) for sources in slices] == [30]
+
+
+def test_a_carriage_return_in_the_header_does_not_move_the_line_numbers(small_slices, tmp_path):
+    rows = "".join(f"{n},نص رقم {n}\n" for n in range(40))
+    (tmp_path / "a.csv").write_bytes(('"n\rm",text\n' + rows).encode())
+    slices = check(tmp_path / "a.csv", ReadOptions(), at_least=5)
+    assert read(slices[-1], ReadOptions())[-1][0].endswith("a.csv:41")
+
+
+def test_a_large_file_that_cannot_be_read_is_one_slice(small_slices, tmp_path, monkeypatch):
+    (tmp_path / "a.jsonl").write_bytes(b'{"text": "a"}\n' * 100)
+    sources = find_sources([str(tmp_path / "a.jsonl")])
+
+    def fail(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("serving.files.sources.open_regular", fail)
+    assert planning.plan(sources, lines=False, text_fields=["text"]) == [tuple(sources)]

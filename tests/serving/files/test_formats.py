@@ -384,3 +384,111 @@ def test_a_record_of_30_mb_is_set_aside_in_bounded_memory(tmp_path, suffix, monk
     assert "over 16 MB" in problem.what
     assert len(problem.raw) < 5000
     assert peak < 150_000_000
+
+
+def test_web_archives_keep_what_name_servers_answered_beside_the_pages(tmp_path):
+    dns = (
+        b"WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: dns:a.example\r\n"
+        b"WARC-Date: 2024-05-01T00:00:00Z\r\nWARC-Record-ID: <urn:uuid:9>\r\n"
+        b"Content-Type: text/dns\r\nContent-Length: 4\r\n\r\n1234\r\n\r\n"
+    )
+    (tmp_path / "a.warc").write_bytes(dns + warc(PAGE))
+    assert [document.id for document in read(tmp_path / "a.warc")] == ["https://a.example/0"]
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.jsonl", "a.json"])
+def test_nan_is_null(tmp_path, name):
+    path = tmp_path / name
+    if name == "a.parquet":
+        table = pa.table({"text": TEXTS[:1], "id": [float("nan")], "share": [float("inf")]})
+        parquet.write_table(table, path)
+    else:
+        text = json.dumps({"text": TEXTS[0], "id": float("nan"), "share": float("-inf")})
+        path.write_text(text, encoding="utf-8")
+    (document,) = read(path, carry=("share",))
+    assert document.id.endswith(f"{name}:1")
+    assert document.carried == {"share": None}
+
+
+def test_a_time_zone_that_is_unknown_here_is_a_problem_of_its_rows(tmp_path):
+    when = pa.array([1, None], pa.timestamp("us", tz="Nowhere/City"))
+    parquet.write_table(pa.table({"text": TEXTS[:2], "when": when}), tmp_path / "a.parquet")
+    problem, document = items(tmp_path / "a.parquet")
+    assert "damaged" in str(problem)
+    assert document.text == TEXTS[1]
+
+
+def test_an_arrow_file_with_wrong_offsets_does_not_end_the_process(tmp_path):
+    raw = FORMATS[".arrow"]
+    offsets = b"".join(
+        len("".join(TEXTS[:n]).encode()).to_bytes(4, "little") for n in range(len(TEXTS) + 1)
+    )
+    assert raw.count(offsets) == 1
+    wrong = offsets[:4] + (2**31 - 8).to_bytes(4, "little") + offsets[8:]
+    (tmp_path / "a.arrow").write_bytes(raw.replace(offsets, wrong))
+    found = items(tmp_path / "a.arrow")
+    assert [getattr(item, "text", None) for item in found] == [None, None, TEXTS[2]]
+
+
+def test_an_arrow_file_whose_names_are_not_utf8_is_a_bad_file(tmp_path):
+    (tmp_path / "a.arrow").write_bytes(FORMATS[".arrow"].replace(b"source", b"sour\xff\xfe"))
+    (problem,) = items(tmp_path / "a.arrow")
+    assert isinstance(problem, Problem)
+    assert "not a complete Arrow file" in str(problem)
+
+
+def test_an_array_whose_objects_look_like_a_chat_is_no_export_of_telegram(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps([{"text": TEXTS[0], "type": "group", "messages": []}]), "utf-8")
+    assert [document.text for document in read(path)] == TEXTS[:1]
+
+
+def test_an_export_of_telegram_with_a_key_that_is_no_string_is_not_json(tmp_path):
+    (tmp_path / "a.json").write_text('{"type": "group", "messages": [], [1]: 2}', "utf-8")
+    (problem,) = items(tmp_path / "a.json")
+    assert "not JSON: Expecting a key" in str(problem)
+
+
+@pytest.mark.parametrize("size", [9, 13, 15])
+def test_json_values_up_to_the_limit_are_read_wherever_they_begin(tmp_path, size):
+    texts = ["ا" * 40_000, "ا" * size * 10**6, "ب" * 14 * 10**6, "ا" * 17 * 2**20, "نفت ذلك."]
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps([{"text": text} for text in texts], ensure_ascii=False), "utf-8")
+    found = items(path)
+    assert "over 16 MB" in str(found.pop(3))
+    assert [document.text for document in found] == [*texts[:3], texts[4]]
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ("<p>نفت</p> <![عاجل[ ذلك", "نفت\n<![عاجل[ ذلك"),
+        ("<p>نفت <![if !mso]>ذلك<![endif]></p>", "نفت ذلك"),
+        ("<![CDATA[<p>نفت</p> ذلك]]>", "نفت\nذلك"),
+        (" <![CDATA[نفت ذلك]]>\n", "نفت ذلك"),
+    ],
+)
+def test_marked_sections_of_html_lose_no_text(tmp_path, field, text):
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": field}), "utf-8")
+    (document,) = read(tmp_path / "a.jsonl")
+    assert document.text == text
+
+
+@pytest.mark.parametrize("blank", ["", " \n", None, [], [" "]])
+def test_a_blank_text_does_not_hide_the_body(tmp_path, blank):
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": blank, "body": TEXTS[0]}), "utf-8")
+    (document,) = read(tmp_path / "a.jsonl")
+    assert document.text == TEXTS[0]
+
+
+def test_the_line_ends_of_old_macs_are_named(tmp_path):
+    (tmp_path / "a.csv").write_bytes(as_csv().replace(b"\n", b""))
+    (problem,) = items(tmp_path / "a.csv")
+    assert "carriage return" in str(problem)
+    assert "tr '\\r' '\\n'" in problem.remedy
+
+
+def test_closed_standard_input_is_a_problem(monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(InputError, match=r"standard input: cannot be read \(it is closed\)"):
+        read("-")

@@ -123,3 +123,15 @@ def test_sentences_given_one_by_one_share_one_table():
 
 def test_no_records_no_table():
     assert render() == ""
+
+
+def test_a_label_may_have_the_name_of_a_count():
+    labels = [{"name": name, "arabic": name} for name in ("uncertain", "refused", "sentences")]
+    scheme = LabelScheme.model_validate(
+        {"labels": [SCHEME.labels[0].model_dump() | x for x in labels]}
+    )
+    stream = io.BytesIO()
+    writer = TableWriter(stream, scheme, by_document=True, terminal=False)
+    writer.write([record("أ", "uncertain"), record("ب", "sentences", number=1)])
+    writer.close()
+    assert stream.getvalue().decode().endswith("2 sentences: 1 uncertain, 1 sentences\n")

@@ -220,3 +220,15 @@ def test_memory_does_not_grow_with_the_results(write_results):
         return used
 
     assert peak(20_000) < 1.5 * peak(10_000)
+
+
+def test_blank_and_long_ids_are_ids_too(report, write_results):
+    long = "https://a.example/" + "%D8%AE" * 40
+    ids = [" ", f"{long}/1", f"{long}/2", f"{long}/2", 7]
+    assert report(write_results({"doc_id": each} for each in ids))["documents"] == 4
+
+
+def test_a_page_that_cannot_be_written_is_an_error_of_one_line(tmp_path, write_results, capsys):
+    target = tmp_path / ("ص" * 125)
+    assert main(["report", str(write_results([{}])), "-o", str(target)]) == 1
+    assert "cannot be written: File name too long" in capsys.readouterr().err
