@@ -304,3 +304,21 @@ def test_a_registry_that_may_not_be_written_is_two_lines(folder):
     with pytest.raises(Exception, match="Permission denied") as caught:
         registry_at(folder).promote("one")
     assert str(caught.value).count("\n") == 1
+
+
+def test_a_place_where_no_registry_can_be_is_refused(folder, tmp_path):
+    file = tmp_path / "file"
+    file.write_text("text", encoding="utf-8")
+    with pytest.raises(InputError, match="no registry can be made there"):
+        registry_at(file).add(folder / "versions" / "one")
+    with pytest.raises(InputError, match="not a registry"):
+        registry_at(file).versions()
+
+
+def test_a_record_with_a_link_to_nothing_is_refused_and_nothing_is_added(folder, tmp_path):
+    record = tmp_path / "record"
+    record.mkdir()
+    (record / "log").symlink_to(tmp_path / "nothing")
+    with pytest.raises(InputError, match="log: cannot be copied"):
+        registry_at(folder).add(folder / "versions" / "one", name="five", record=record)
+    assert not (folder / "versions" / "five").exists()
