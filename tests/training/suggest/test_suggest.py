@@ -164,6 +164,21 @@ def test_a_file_is_refused_until_its_labels_are_filled_in(archive, tmp_path, suf
     assert len(read) == 10
 
 
+def test_no_cell_of_a_csv_file_runs_as_a_formula_and_every_text_is_read_back(tmp_path):
+    texts = ["=HYPERLINK(0) نفت الوزارة القصف.", "@user تبنت الجماعة الهجوم."]
+    news, out = tmp_path / "news.jsonl", tmp_path / "todo.csv"
+    rows = [{"id": f"={number}", "text": text} for number, text in enumerate(texts)]
+    news.write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    assert suggest(news, "-n", 2, "-o", out) == 0
+    table = out.read_text("utf-8-sig")
+    found = list(csv.DictReader(table.splitlines()))
+    assert sorted(row["text"] for row in found) == sorted(f"'{text}" for text in texts)
+    assert sorted(row["id"] for row in found) == ["'=0#0", "'=1#0"]
+    out.write_text(table.replace(",,", ",denial,"), "utf-8")
+    read = read_labelled([out], Bundle.load("fast").scheme, NORMALIZERS["light"].apply).sentences
+    assert sorted(s.text for s in read) == sorted(texts)
+
+
 def test_results_are_chosen_from_as_the_archive_itself(archive, tmp_path):
     results = tmp_path / "results.jsonl"
     options = ["-o", str(results), "--model", "fast", "--unit", "sentence"]
