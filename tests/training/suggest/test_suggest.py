@@ -214,3 +214,15 @@ def test_a_bad_output_is_refused_before_anything_is_read(archive, tmp_path, caps
     assert suggest(source, "-o", tmp_path / name) == 2
     assert name.split("/")[0] in capsys.readouterr().err
     assert source.read_bytes() == archive.read_bytes()
+
+
+def test_results_with_a_label_that_the_model_lacks_are_refused(archive, tmp_path, capsys):
+    results = tmp_path / "results.jsonl"
+    options = ["-o", str(results), "--model", "fast", "--unit", "sentence"]
+    assert main(["classify", str(archive), *options]) == 0
+    first, *others = results.read_text("utf-8").splitlines()
+    strange = json.dumps(json.loads(first) | {"label": "rumour"}, ensure_ascii=False)
+    results.write_text("\n".join([strange, *others]), "utf-8")
+    assert suggest(results, "-n", 5, "-o", tmp_path / "todo.csv") == 2
+    assert "other, rumour" in capsys.readouterr().err
+    assert not (tmp_path / "todo.csv").exists()
