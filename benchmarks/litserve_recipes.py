@@ -1,6 +1,6 @@
 """The two plain LitServe recipes that `benchmarks/serve.py` compares with.
 
-    python benchmarks/litserve_recipes.py onnx|transformers PORT [CHECKPOINT]
+python benchmarks/litserve_recipes.py onnx|transformers PORT [CHECKPOINT]
 """
 
 import argparse
