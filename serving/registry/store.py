@@ -265,7 +265,7 @@ class Registry:
                 yield
         except OSError as error:
             raise RasdError(
-                f"{error.filename or self.folder}: {error.strerror}",
+                f"{error.filename2 or error.filename or self.folder}: {error.strerror}",
                 "Mend that and run the command again; `rasd models list` shows what is current.",
             ) from error
 

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serving.bundle import MANIFEST, shipped_model
-from serving.errors import InputError
+from serving.errors import InputError, RasdError
 from serving.registry.lock import BusyError, locked
 from serving.registry.log import PENDING
 from serving.registry.pointer import current_folder, current_name, is_version_name
@@ -322,3 +322,11 @@ def test_a_record_with_a_link_to_nothing_is_refused_and_nothing_is_added(folder,
     with pytest.raises(InputError, match="log: cannot be copied"):
         registry_at(folder).add(folder / "versions" / "one", name="five", record=record)
     assert not (folder / "versions" / "five").exists()
+
+
+def test_a_pointer_that_cannot_be_replaced_is_named(folder):
+    (folder / "current").unlink(missing_ok=True)
+    (folder / "current").mkdir()
+    with pytest.raises(RasdError, match="current: Is a directory") as caught:
+        registry_at(folder).promote("two")
+    assert ".current" not in str(caught.value)
