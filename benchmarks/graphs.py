@@ -55,7 +55,7 @@ def arabert_parts(
 ) -> tuple[PretrainedConfig, PreTrainedTokenizerBase]:
     """Return AraBERT's configuration and tokenizer from `encoder`, or substitutes made in `folder`.
 
-    The stand-ins have its shape, which is BERT base's with 64,000 word pieces; the pieces are
+    The substitutes have its shape, which is BERT base's with 64,000 word pieces; the pieces are
     learned from `texts`, as many as those give. `layers` takes the place of its 12.
     """
     if encoder is not None:
@@ -85,7 +85,7 @@ def random_classifier(config: PretrainedConfig) -> SentenceClassifier:
 def centre(model: SentenceClassifier, sentences: Sequence[Sequence[int]]) -> None:
     """Move an untrained head's bias until every label's mean logit on `sentences` is zero.
 
-    Else one label wins everywhere, and that int8 finds the same one would say nothing.
+    Otherwise one label would win everywhere, and int8 would agree whatever its error.
     """
     model.eval()
     with torch.inference_mode():
@@ -96,8 +96,8 @@ def centre(model: SentenceClassifier, sentences: Sequence[Sequence[int]]) -> Non
 def error(full: NDArray[np.float32], int8: NDArray[np.float32]) -> str:
     """Describe how far int8's logits (sentences, labels) are from those in single precision.
 
-    A label's root mean square of the differences is told in standard deviations that its logit
-    has between sentences.
+    The error is the root mean square of the differences, each in standard deviations of its
+    label's logit between sentences.
     """
     rms = np.sqrt((((int8 - full) / full.std(axis=0)) ** 2).mean())
     agreement = (full.argmax(1) == int8.argmax(1)).mean()

@@ -1,4 +1,4 @@
-"""Clients that mean harm, for the load test: what each does, over and over, until time is up.
+"""Hostile clients for the load test: what each does, repeatedly, until the time is up.
 
 Each works on one connection after the other. They run in a process of their own.
 """
@@ -152,7 +152,7 @@ def _run(port: int, seconds: float) -> None:
 
     def repeat(what: Callable[[Attack], None]) -> None:
         while attack.on:
-            with suppress(OSError):  # they are shown out all the time
+            with suppress(OSError):  # the service closes their connections
                 what(attack)
             time.sleep(0.05)
 

@@ -3,7 +3,7 @@
 python benchmarks/litserve_recipes.py onnx|transformers PORT [CHECKPOINT]
 """
 
-import sys
+import argparse
 from typing import Any
 
 import litserve
@@ -69,9 +69,19 @@ class PipelineAPI(litserve.LitAPI):
         return output
 
 
-if __name__ == "__main__":
-    kind, port, *rest = sys.argv[1:]
-    api = (OnnxAPI if kind == "onnx" else PipelineAPI)(max_batch_size=8, batch_timeout=0.01)
-    api.checkpoint = rest[0] if rest else ""
+def main() -> None:
+    """Serve one of the two until a signal ends it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("kind", choices=("onnx", "transformers"))
+    parser.add_argument("port", type=int)
+    parser.add_argument("checkpoint", nargs="?", default="", help="for transformers")
+    options = parser.parse_args()
+    kind = OnnxAPI if options.kind == "onnx" else PipelineAPI
+    api = kind(max_batch_size=8, batch_timeout=0.01)
+    api.checkpoint = options.checkpoint
     server = litserve.LitServer(api, accelerator="cpu", timeout=False)
-    server.run(host="127.0.0.1", port=int(port), num_api_servers=1, generate_client_file=False)
+    server.run(host="127.0.0.1", port=options.port, num_api_servers=1, generate_client_file=False)
+
+
+if __name__ == "__main__":
+    main()

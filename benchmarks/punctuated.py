@@ -1,5 +1,4 @@
-"""Punctuated news and the same news without its marks: what clause cutting learns from and is
-measured on.
+"""Punctuated news with and without its marks: clause cutting learns from it and is measured on it.
 
 The file has one article per line, in plain text or .xz, with punctuation. Every 20th article is
 held out: the training script skips what the benchmark reads.
@@ -18,11 +17,8 @@ HELD_OUT = 20
 # Words of a sentence at most: in an article with a longer one, marks are probably missing.
 LONGEST = 90
 
-# What stands where a full stop was, in the second reading of an article. In one of ten nothing.
+# What takes the place of a full stop in the second reading of an article. In one of ten nothing.
 INSTEAD = random.Random(0).choices(["،", "؛", "..", ""], [70, 10, 10, 10], k=4_099)
-# Added to every score. 0 would cut where a boundary is likelier than not; for the best F1 a place
-# may be a little less likely.
-BIAS = 0.0
 
 _TOKEN = re.compile(r"\d+(?:(?: ?[.,٫] ?|/)\d+)*|\w+|[^\w\s]")
 _ELLIPSIS = frozenset(".…")

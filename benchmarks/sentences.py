@@ -8,6 +8,7 @@ rather than which splitter is better. Speed is CPU time, the best of three round
 sentences in paragraphs of five. Needs the dev extra (pysbd).
 """
 
+import argparse
 import json
 import time
 from collections.abc import Callable
@@ -24,7 +25,7 @@ except ImportError as error:
     raise SystemExit("benchmarks/sentences.py needs pysbd: pip install 'rasd[dev]'") from error
 
 ROOT = Path(__file__).parents[1]
-ARTICLES = ROOT / "tests" / "serving" / "articles"
+ARTICLES = ROOT / "tests" / "serving" / "text" / "articles"
 MEGABYTE = 1_000_000
 # Strings that a hostile document might repeat; splitting must still take linear time.
 HOSTILE = (
@@ -101,6 +102,7 @@ def worst_growth() -> float:
 
 def main() -> None:
     """Measure and print the table."""
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     small, large = (seconds(our_ends, news(size)) for size in (MEGABYTE, 10 * MEGABYTE))
     pysbd_small = seconds(pysbd_ends, news(MEGABYTE), rounds=1)
     count = len(list(ARTICLES.glob("*.txt")))

@@ -19,14 +19,22 @@ def cores(articles: int, sentences: float, speed: float, use: float) -> int:
     return math.ceil(articles * sentences / (speed * DAY * use))
 
 
+def named_speed(text: str) -> tuple[str, float]:
+    """Read NAME=SPEED."""
+    name, _, speed = text.partition("=")
+    if not name or not (value := float(speed)) > 0:
+        raise ValueError
+    return name, value
+
+
 def main() -> None:
     """Print the table in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("speeds", nargs="+", metavar="NAME=SPEED")
+    parser.add_argument("speeds", nargs="+", type=named_speed, metavar="NAME=SPEED")
     parser.add_argument("--sentences", type=float, default=12)
     parser.add_argument("--use", type=float, default=0.7)
     options = parser.parse_args()
-    speeds = {name: float(speed) for name, _, speed in (s.partition("=") for s in options.speeds)}
+    speeds = dict(options.speeds)
     print("| articles a day | " + " | ".join(f"cores, {name}" for name in speeds) + " |")
     print("| ---: |" + " ---: |" * len(speeds))
     for articles in ARTICLES:

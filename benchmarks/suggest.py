@@ -29,7 +29,8 @@ from training.labelled.splits import drop_leaks, leak_key
 from training.suggest.choose import DEPTH, choose
 from training.suggest.shortlist import shortlist
 
-NAMES = LabelScheme.read(Path(__file__).parents[1] / "configs" / "labels.yaml").names
+SCHEME = LabelScheme.read(Path(__file__).parents[1] / "configs" / "labels.yaml")
+NAMES = SCHEME.names
 NORMALIZE = NORMALIZERS["light"].apply
 POOL, START, STEP = 15_000, 300, 200
 # Turns distances from the SVM's boundaries into probabilities; their order hardly depends on it.
@@ -108,9 +109,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="PNG")
     options = parser.parse_args()
 
-    scheme = LabelScheme.read(Path(__file__).parents[1] / "configs" / "labels.yaml")
-    dev = read_labelled([options.dev], scheme, NORMALIZE, conflicts="first").sentences
-    read = read_labelled([options.train], scheme, NORMALIZE, conflicts="first").sentences
+    dev = read_labelled([options.dev], SCHEME, NORMALIZE, conflicts="first").sentences
+    read = read_labelled([options.train], SCHEME, NORMALIZE, conflicts="first").sentences
     train, _ = drop_leaks(read, dev, NORMALIZE)
     if len(train) > POOL:
         rows = np.random.default_rng(0).choice(len(train), POOL, replace=False)

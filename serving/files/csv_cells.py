@@ -14,10 +14,12 @@ _LIVE = re.compile(f"'*[{re.escape(LIVE)}]")
 _NEUTRAL = re.compile(f"'+[{re.escape(LIVE)}]")
 
 # The columns by which our own tables are recognised, whatever else they have and in any order:
-# records of `rasd classify` and of the page, corrections, and what `rasd validate --deep` doubts.
+# records of `rasd classify` and of the page, corrections, what `rasd validate --deep` doubts, and
+# what `rasd suggest` picks.
 _OURS = (
     frozenset({"doc_id", "sentence", "start", "end", "text", "label"}),
     frozenset({"text", "label", "annotator", "predicted", "model", "note"}),
+    frozenset({"id", "text", "label", "suggested", "probability", "model"}),
     frozenset({"rank", "kind", "file", "line", "text", "label", "suggested"}),
 )
 

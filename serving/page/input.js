@@ -11,6 +11,7 @@ const LINE_END = /\r\n|\n|\r/;
 const OURS = [
   ["doc_id", "sentence", "start", "end", "text", "label"],
   ["text", "label", "annotator", "predicted", "model", "note"],
+  ["id", "text", "label", "suggested", "probability", "model"],
   ["rank", "kind", "file", "line", "text", "label", "suggested"],
 ];
 const NEUTRAL = /^'+[=+\-@\t\r\n＝＋－＠]/;

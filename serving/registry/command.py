@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from serving.arguments import positive
 from serving.terminal import shown, tell
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "rollback returns to stay.",
     )
     prune.add_argument(
-        "--keep", type=_positive, default=5, metavar="N", help="how many to keep (default: 5)"
+        "--keep", type=positive, default=5, metavar="N", help="how many to keep (default: 5)"
     )
     for parser in (add, promote, rollback, prune):
         parser.add_argument("--reason", type=_line, metavar="TEXT", help="why, for the log")
@@ -227,9 +228,3 @@ def _line(text: str) -> str:
     if not text.isprintable() or len(text) > 1000:
         raise argparse.ArgumentTypeError("must be one line of up to 1,000 characters")
     return text
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)

@@ -55,6 +55,7 @@ class Registry:
 
     def versions(self) -> list[Version]:
         """Return every version, in the order in which they were added."""
+        self._must_exist()
         current = self._current()
         added = {e.version: e.time for e in self._log.read() if e.action == "add"}
         found = [self._describe(name, current, added.get(name)) for name in self._names()]
@@ -98,13 +99,19 @@ class Registry:
         if record is not None and not record.is_dir():
             raise InputError(f"{record}: no such folder", "Name the folder of a training.")
         self._check(loaded.folder)
-        self._versions.mkdir(parents=True, exist_ok=True)
+        try:
+            self._versions.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"{self.folder}: no registry can be made there ({error.strerror})",
+                "Name another folder with --registry DIR.",
+            ) from error
 
         def copy() -> None:
             with atomic_folder(target) as new:
                 _copy_bundle(loaded, new)
                 if record is not None:
-                    shutil.copytree(record, new / RECORD)
+                    _copy_record(record, new / RECORD)
             sync_folder(self._versions)
 
         with self._changing():
@@ -258,7 +265,7 @@ class Registry:
                 yield
         except OSError as error:
             raise RasdError(
-                f"{error.filename or self.folder}: {error.strerror}",
+                f"{error.filename2 or error.filename or self.folder}: {error.strerror}",
                 "Mend that and run the command again; `rasd models list` shows what is current.",
             ) from error
 
@@ -295,6 +302,15 @@ class Registry:
         except InputError as error:
             manifest, problem = None, error.problem
         return Version(name, folder, name == current, added, manifest, problem)
+
+
+def _copy_record(record: Path, target: Path) -> None:
+    """Copy a folder; raise InputError for the first of its files that cannot be copied."""
+    try:
+        shutil.copytree(record, target)
+    except shutil.Error as error:
+        file, _, why = error.args[0][0]
+        raise InputError(f"{file}: cannot be copied ({why})", "Remove it from --record.") from error
 
 
 def _copy_bundle(bundle: Bundle, target: Path) -> None:

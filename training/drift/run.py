@@ -91,7 +91,7 @@ def _profiles(
                 )
             shares = np.array(list(record.probabilities.values()))
             # As `rasd export` counts: a truncated sentence is uncertain only by its probability.
-            certain = bool(shares.max() >= bundle.manifest.threshold)
+            certain = bool(shares.max() >= classifier.bundle.manifest.threshold)
             yield record, profile(shares, item.ids, unknown, certain=certain)
 
 

@@ -90,11 +90,13 @@ class AnnotationTools:
             return None
         given: list[tuple[str, dict[str, Any]]] = []
         if isinstance(responses, dict):
-            given = [(name, one) for name, many in responses.items() for one in many or ()]
+            for name, many in responses.items():
+                given += [(name, one) for one in _objects(many or [], f"the response {name!r}")]
         else:
-            for response in responses:
-                values = response.get("values") or {}
-                given += [(name, response | value) for name, value in values.items()]
+            for response in _objects(responses, "'responses'"):
+                (values,) = _objects([response.get("values") or {}], "'values'")
+                answers = _objects([*values.values()], "'values'")
+                given += [(name, response | one) for name, one in zip(values, answers, strict=True)]
         chosen = self._question({name for name, _ in given})
         text = texts.get(self._text)
         if not isinstance(text, str):
@@ -115,8 +117,12 @@ class AnnotationTools:
             return None
         name = self._question(questions)
         values = fields.get(f"{name}{end}") or []
+        if not isinstance(values, list):
+            raise FormError(f"{name}{end} is {values!r}, not a list"[:100])
         users = fields.get(f"{name}{end}.users") or [None] * len(values)
         states = fields.get(f"{name}{end}.status") or ["submitted"] * len(values)
+        if any(not isinstance(one, list) or len(one) != len(values) for one in (users, states)):
+            raise FormError(f"{name}{end} and its users and status are not lists of one length")
         rows: list[dict[str, Any]] = []
         for value, user, state in zip(values, users, states, strict=True):
             if state == "submitted":
@@ -188,6 +194,13 @@ class AnnotationTools:
         return {"text": part(text, start, end, quoted), "label": label}
 
 
+def _objects(value: Any, where: str) -> list[dict[str, Any]]:
+    """Return the value if it is a list of objects, else raise FormError."""
+    if isinstance(value, list) and all(isinstance(item, dict) for item in value):
+        return value
+    raise FormError(f"{where} is {value!r}, not a list of objects"[:100])
+
+
 def part(text: Any, start: Any, end: Any, quoted: str | None = None) -> str:
     """Return the text from offset `start` to `end`, in code points.
 
@@ -198,7 +211,9 @@ def part(text: Any, start: Any, end: Any, quoted: str | None = None) -> str:
         raise FormError(f"a span from {start!r} to {end!r} of the text {text!r}"[:100])
     found = text[start:end]
     if not 0 <= start < end <= len(text) or (quoted is not None and found != quoted):
-        units = text.encode("utf-16-le")[2 * start : 2 * end].decode("utf-16-le", "replace")
+        units = text.encode("utf-16-le", "surrogatepass")[2 * start : 2 * end].decode(
+            "utf-16-le", "replace"
+        )
         if quoted is None or units != quoted:
             what = f"a span from {start} to {end}, of a text of {len(text)} characters"
             raise FormError(what + (", is not the text that it quotes" if quoted else ""))

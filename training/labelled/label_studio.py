@@ -23,9 +23,11 @@ class _Result(BaseModel):
     value: dict[str, Any] = {}
 
     @model_validator(mode="after")
-    def _choices_are_a_list(self) -> "_Result":
-        if self.type == "choices" and not isinstance(self.value.get("choices"), list):
-            raise ValueError("value.choices is not a list")
+    def _labels_are_a_list(self) -> "_Result":
+        # A part of the text that was marked without a label has no `labels`.
+        given = self.value.get(self.type, [] if self.type == "labels" else None)
+        if self.type in ("choices", "labels") and not isinstance(given, list):
+            raise ValueError(f"value.{self.type} is not a list")
         return self
 
 
@@ -116,7 +118,7 @@ class LabelStudio:
             return self._rows(row, [(text, labels)], about)
         try:
             parts = [
-                (part(text, v.get("start"), v.get("end"), v.get("text")), list(v.get("labels", ())))
+                (part(text, v.get("start"), v.get("end"), v.get("text")), v.get("labels", []))
                 for v in (result.value for result in chosen)
             ]
         except FormError as error:

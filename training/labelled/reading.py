@@ -14,6 +14,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from serving.errors import Problem, did_you_mean, refusal
+from serving.files.damage import inspected
 from serving.files.row import Row, Wanted, listed
 from serving.files.rows import read_rows, unreadable
 from serving.files.sources import recognise, suffix_of
@@ -59,9 +60,8 @@ class LabelledSentence:
     """A sentence, its label and where they come from.
 
     `sure` is false when the annotator found another label nearly as good, and `second` is that
-    label, where the file has it. `split` is the side
-    that the file asks for, or None. `place` names file and line. `columns` are the file's other
-    fields that hold a short string.
+    label, where the file has it. `split` is the side that the file asks for, or None. `place` names
+    file and line. `columns` are the file's other fields that hold a short string.
     """
 
     text: str
@@ -105,32 +105,18 @@ def read_labelled(
     `conflicts` says what to do with a text that has two labels: `stop` raises InputError, `drop`
     leaves all its sentences out, `first` keeps the first, `newest` that of the latest `date` (all
     must have one), `majority` keeps the label that most of them have and leaves ties out. `keep`
-    keeps every sentence, also those that repeat another. Raises InputError with the problems of
-    all the files.
+    keeps every sentence, also those that repeat another. Text that looks damaged is kept, with a
+    warning. Raises InputError with the problems of all the files.
     """
     problems: list[Problem] = []
     by_text: dict[str, list[LabelledSentence]] = defaultdict(list)
     for path in paths:
-        rows = 0
-        labels = LabelNames(str(path), scheme)
-        for row in _labelled_rows(path, names):
-            rows += 1
-            if isinstance(row, Problem):
-                problems.append(row)
-                continue
-            sentence = _check_fields(path, row, labels)
-            if isinstance(sentence, LabelledSentence):
-                key = normalize(sentence.text)
-                if problem := _text_problem(row, sentence.text, key):
-                    problems.append(problem)
-                else:
-                    by_text[key].append(sentence)
+        for item in _sentences(path, scheme, normalize, names):
+            if isinstance(item, Problem):
+                problems.append(item)
             else:
-                problems.extend(sentence)
-        problems.extend(labels.notes())
-        if not rows:
-            what = "holds no labelled sentence"
-            problems.append(Problem(str(path), what, "Name a file that does."))
+                key, sentence = item
+                by_text[key].append(sentence)
 
     rated = [
         {s.columns["annotator"]: s.label for s in group if "annotator" in s.columns}
@@ -158,6 +144,37 @@ def fingerprint(sentences: Iterable[LabelledSentence], normalize: Normalize) -> 
     """Return the SHA-256 of the sorted (normalised text, label) pairs, in hexadecimal."""
     pairs = sorted((normalize(sentence.text), sentence.label) for sentence in sentences)
     return hashlib.sha256(json.dumps(pairs).encode()).hexdigest()
+
+
+def _sentences(
+    path: Path, scheme: LabelScheme, normalize: Normalize, names: FieldNames
+) -> Iterator[tuple[str, LabelledSentence] | Problem]:
+    """Yield the sentences of one file after their normalised text, and what is wrong with it."""
+    rows = 0
+    labels = LabelNames(str(path), scheme)
+    damaged: list[str] = []
+    for row in _labelled_rows(path, names):
+        rows += 1
+        if isinstance(row, Problem):
+            yield row
+            continue
+        sentence = _check_fields(path, row, labels)
+        if not isinstance(sentence, LabelledSentence):
+            yield from sentence
+            continue
+        key = normalize(sentence.text)
+        if problem := _text_problem(row, sentence.text, key):
+            yield problem
+            continue
+        if damage := inspected(sentence.text)[1]:
+            damaged.append(f"line {row.line}: {damage}")
+        yield key, sentence
+    yield from labels.notes()
+    if damaged:
+        what = f"{len(damaged):,} texts look damaged, the first in {damaged[0]}"
+        yield Problem(str(path), what, "", warning=True)
+    if not rows:
+        yield Problem(str(path), "holds no labelled sentence", "Name a file that does.")
 
 
 def _labelled_rows(path: Path, names: FieldNames) -> Iterator[Row | Problem]:

@@ -81,7 +81,9 @@ def _read(documents: Iterable[Document], names: Sequence[str]) -> Iterator[Recor
                 why = f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}"
             raise _not_ours(document, why) from error
         if record.label is not None and not _fits(record, names):
-            raise _not_ours(document, f"its labels are {', '.join(record.probabilities)}")
+            raise _not_ours(
+                document, f"its labels are {', '.join({**record.probabilities, record.label: 0})}"
+            )
         yield record
 
 
@@ -97,10 +99,12 @@ def _given(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fits(record: Record, names: Sequence[str]) -> bool:
-    """Tell whether a record has a finite probability for each of `names`, and no other."""
+    """Tell whether a record has one of `names`, and a probability for each of them alone."""
     values = record.probabilities.values()
-    return tuple(record.probabilities) == tuple(names) and all(
-        math.isfinite(value) and 0 <= value <= 1 for value in values
+    return (
+        record.label in names
+        and tuple(record.probabilities) == tuple(names)
+        and all(math.isfinite(value) and 0 <= value <= 1 for value in values)
     )
 
 

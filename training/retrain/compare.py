@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serving.classifier import Classifier
-from serving.errors import InputError
 from serving.records import Prediction
 from training.evaluate.behaviour import read_behaviour, run_behaviour
 from training.evaluate.comparison import Comparison
@@ -60,8 +59,6 @@ def compare_models(
     champion: Classifier, challenger: Classifier, merged: Merged, config: RetrainConfig
 ) -> Result:
     """Measure both on `merged.test` and check the gate; raise InputError for unusable sentences."""
-    if not merged.test:
-        raise InputError("no sentence is in the test", "Name a labelled file in `test`.")
     cases = read_behaviour(config.behaviour, champion.bundle.scheme) if config.behaviour else []
     models = (champion, challenger)
     answers = [answer(model, merged.test) for model in models]

@@ -1,7 +1,10 @@
 """The corrections of a service's database as a labelled file."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+
+from sqlalchemy import make_url
 
 from serving.atomic import atomic_file
 from serving.feedback import open_store
@@ -22,3 +25,14 @@ def write_feedback(database: str, path: Path) -> Path:
     finally:
         store.close()
     return path
+
+
+def without_password(command: Sequence[str], database: str) -> list[str]:
+    """Return a command's arguments, `***` in place of the password in a database's URL.
+
+    Reports and bundles keep the command, and bundles are published.
+    """
+    url = make_url(database)
+    query = {name: url.query[name] for name in url.query if "password" not in name}
+    shown = url.set(query=query).render_as_string(hide_password=True)
+    return [argument.replace(database, shown) for argument in command]

@@ -80,7 +80,7 @@ def merge(
     A hash of its text decides a sentence's side, so it is the same in every retraining; a `split`
     in the file comes first. A new label replaces that of the same base sentence. What is
     near-identical to a test sentence is neither trained on nor chosen with. Raises InputError with
-    the problems of the base, and if there is nothing new to learn.
+    the problems of the base, and if there is nothing new to learn or nothing to test with.
     """
     base = read_labelled(config.base, scheme, normalize, "first")
     tests = read_labelled(config.test, scheme, normalize, "first")
@@ -104,6 +104,8 @@ def merge(
             f"none of the {len(new.sentences):,} new sentences is left to learn from",
             "Add labelled sentences, or say `train` in their field `split`.",
         )
+    if not test:
+        raise InputError("no sentence is in the test", "Name a labelled file in `test`.")
     counts = Counts(
         new=len(new.sentences),
         learned=len(learned),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from serving.bundle import shipped_model
 from serving.classifier import Classifier
-from serving.errors import RasdError
+from serving.errors import InputError, RasdError
 from serving.machine import available_cores
 from serving.registry.lock import locked
 from serving.registry.pointer import current_folder, current_name
@@ -23,7 +23,7 @@ from training.labelled.fields import FieldNames
 from training.labelled.reading import DEFAULT_NAMES, fingerprint, read_labelled
 from training.retrain.compare import Result, compare_models
 from training.retrain.config import Recipe, RetrainConfig
-from training.retrain.feedback import write_feedback
+from training.retrain.feedback import without_password, write_feedback
 from training.retrain.merge import Merged, merge
 from training.retrain.report import REPORT, Cost, write_report
 
@@ -52,8 +52,19 @@ def retrain(config: RetrainConfig, request: Request, *, command: Sequence[str]) 
     started = time.monotonic()
     folder = current_folder(request.registry) if request.registry else shipped_model()
     champion = Classifier.load(folder)
+    if champion.bundle.stages:
+        raise InputError(
+            f"{folder}: a cascade cannot be retrained",
+            "Retrain one of its models and make a new cascade of them with `rasd cascade`.",
+        )
     recipe = config.quick if request.quick else config.full
-    config.output.mkdir(parents=True, exist_ok=True)
+    try:
+        config.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{config.output}: this folder cannot be made ({error.strerror})",
+            "Name another folder in `output`.",
+        ) from error
     with locked(config.output, *_BUSY):
         merged = _merge(config, recipe, request, champion)
         if config.behaviour:
@@ -66,6 +77,8 @@ def retrain(config: RetrainConfig, request: Request, *, command: Sequence[str]) 
             return False
         from training.retrain.challenger import Work  # torch: the checks above need none
 
+        if request.feedback:
+            command = without_password(command, request.feedback)
         work = Work(config, recipe, merged, champion)
         bundle = work.challenger(command)
         result = compare_models(champion, Classifier.load(bundle), merged, config)

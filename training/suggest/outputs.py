@@ -3,12 +3,14 @@
 import csv
 import io
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from serving.atomic import atomic_file
 from serving.errors import InputError
+from serving.files.csv_cells import neutral
 from serving.label_studio import Control, suggested_control, write_configuration
 from serving.labels import LabelScheme
 from serving.records import Record
@@ -38,6 +40,8 @@ def check_output(target: Path, inputs: Sequence[Path]) -> None:
         raise InputError(f"{target}: is a folder, not a file", "Name a file.")
     if not target.parent.is_dir():
         raise InputError(f"{target}: there is no folder {target.parent}", "Make it first.")
+    if not os.access(target.parent, os.W_OK):
+        raise InputError(f"{target}: the folder may not be written to", "Name another folder.")
     if target.resolve() in {path.resolve() for path in inputs}:
         raise InputError(f"{target}: is also an input, and would be overwritten", "Name another.")
 
@@ -90,7 +94,8 @@ def _csv(rows: Sequence[dict[str, Any]]) -> str:
     columns = list(rows[0]) if rows else []
     writer = csv.DictWriter(lines, columns)
     writer.writeheader()
-    writer.writerows(rows)
+    for row in rows:
+        writer.writerow({k: neutral(v) if isinstance(v, str) else v for k, v in row.items()})
     return "\ufeff" + lines.getvalue()  # Excel needs the byte order mark to read Arabic
 
 

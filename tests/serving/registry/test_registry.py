@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serving.bundle import MANIFEST, shipped_model
-from serving.errors import InputError
+from serving.errors import InputError, RasdError
 from serving.registry.lock import BusyError, locked
 from serving.registry.log import PENDING
 from serving.registry.pointer import current_folder, current_name, is_version_name
@@ -304,3 +304,29 @@ def test_a_registry_that_may_not_be_written_is_two_lines(folder):
     with pytest.raises(Exception, match="Permission denied") as caught:
         registry_at(folder).promote("one")
     assert str(caught.value).count("\n") == 1
+
+
+def test_a_place_where_no_registry_can_be_is_refused(folder, tmp_path):
+    file = tmp_path / "file"
+    file.write_text("text", encoding="utf-8")
+    with pytest.raises(InputError, match="no registry can be made there"):
+        registry_at(file).add(folder / "versions" / "one")
+    with pytest.raises(InputError, match="not a registry"):
+        registry_at(file).versions()
+
+
+def test_a_record_with_a_link_to_nothing_is_refused_and_nothing_is_added(folder, tmp_path):
+    record = tmp_path / "record"
+    record.mkdir()
+    (record / "log").symlink_to(tmp_path / "nothing")
+    with pytest.raises(InputError, match="log: cannot be copied"):
+        registry_at(folder).add(folder / "versions" / "one", name="five", record=record)
+    assert not (folder / "versions" / "five").exists()
+
+
+def test_a_pointer_that_cannot_be_replaced_is_named(folder):
+    (folder / "current").unlink(missing_ok=True)
+    (folder / "current").mkdir()
+    with pytest.raises(RasdError, match="current: Is a directory") as caught:
+        registry_at(folder).promote("two")
+    assert ".current" not in str(caught.value)

@@ -9,10 +9,13 @@ import pytest
 pytest.importorskip("sklearn")
 
 from serving.bundle import Bundle, sha256, write_manifest
+from serving.classifier import Classifier
 from serving.cli import main
+from serving.records import Record
 from serving.reference import TOKEN_BUCKETS, Reference
 from training.drift.compare import MEASURES, compare
 from training.drift.profile import of_reference, profile, to_reference, unknown_id, width
+from training.drift.run import _profiles
 
 LABELS = 5
 MIX = np.array([0.2, 0.15, 0.05, 0.15, 0.45])
@@ -198,3 +201,16 @@ def test_tokens_are_counted_in_their_buckets():
     assert counts[-TOKEN_BUCKETS:][:2].tolist() == [1, 3]
     assert to_reference(counts).unknown == 2
     assert to_reference(counts).uncertain == 1
+
+
+def test_the_answers_of_a_cascade_are_certain_by_its_own_threshold():
+    classifier = Classifier.load("cascade")
+    threshold = classifier.bundle.manifest.threshold
+    assert classifier.bundle.stages[0].manifest.threshold < threshold
+    names = classifier.bundle.scheme.names
+    for best, uncertain in ((threshold - 0.01, 1), (threshold + 0.01, 0)):
+        shares = dict.fromkeys(names, (1 - best) / (LABELS - 1)) | {names[0]: best}
+        text = "تبنت الجماعة الهجوم."
+        record = Record("a", 0, 0, 9, text, names[0], best, True, shares, classifier.model)
+        ((_, counts),) = _profiles([record], classifier)
+        assert to_reference(counts).uncertain == uncertain

@@ -169,6 +169,45 @@ def test_a_second_label_is_read_and_an_unknown_one_refused(tmp_path):
     assert "unknown label \"deny\" in 'second'" in error.problem
 
 
+QUOTED = {"start": 0, "end": 99, "label": "claim", "text": "x"}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"text": f"\ud83d{CLAIM}", "label": [[0, 99, "claim"]]},
+        {"text": f"\ud83d{CLAIM}", "answer": "accept", "spans": [QUOTED]},
+        {"fields": {"text": CLAIM}, "responses": ["claim"]},
+        {"fields": {"text": CLAIM}, "responses": [{"values": ["claim"]}]},
+        {"fields": {"text": CLAIM}, "responses": [{"values": {"label": "claim"}}]},
+        {"fields": {"text": CLAIM}, "responses": {"label": "claim"}},
+        {"fields": {"text": CLAIM}, "responses": {"label": ["claim"]}},
+        {"fields": {"text": CLAIM}, "responses": {"label": 3}},
+        {"text": CLAIM, "label.responses": "['claim']"},  # as a CSV file has it
+        {"text": CLAIM, "label.responses": 3},
+        {"text": CLAIM, "label.responses": ["claim"], "label.responses.users": ["a", "b"]},
+        {"text": CLAIM, "label.responses": ["claim"], "label.responses.status": "submitted"},
+    ],
+)
+def test_a_record_that_is_not_of_its_tools_form_is_refused_with_its_line(tmp_path, row):
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps(row), encoding="utf-8")  # half a surrogate pair as an escape
+    error = refused(path)
+    assert "a.jsonl: line 1: " in error.problem
+    assert error.remedy == "Export the records again."
+
+
+@pytest.mark.parametrize("labels", [None, 5, "claim"])
+def test_a_label_studio_part_whose_labels_are_no_list_is_refused(tmp_path, labels):
+    value = {"start": 0, "end": 4, "labels": labels}
+    result = {"type": "labels", "from_name": "l", "to_name": "text", "value": value}
+    task = {"id": 1, "data": {"text": CLAIM}, "annotations": [{"result": [result]}]}
+    error = refused(json_lines(tmp_path / "a.jsonl", task))
+    assert "value.labels is not a list" in error.problem
+    del value["labels"]
+    assert not read(json_lines(tmp_path / "a.jsonl", task)).sentences
+
+
 def test_the_export_files_are_json_as_the_tools_write_it():
     for file in EXPORTS.glob("*.json"):
         assert isinstance(json.loads(file.read_text(encoding="utf-8")), list), file

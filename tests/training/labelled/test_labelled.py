@@ -262,3 +262,15 @@ def test_conflicts_are_settled_as_asked(
 def test_annotators_who_disagree_on_a_task_are_named(tmp_path: Path) -> None:
     file = label_studio(tmp_path / "a.json", task(31, CLAIM, "claim", "attack_report"))
     assert "task 31" in refused(file).problem
+
+
+def test_text_that_looks_damaged_is_said_once_for_a_file(tmp_path):
+    mojibake = "نفت الوزارة وقوع الهجوم.".encode().decode("cp1252", "replace")
+    rows = [{"text": f"{mojibake} {n}", "label": "denial"} for n in range(3)]
+    good = {"text": "نفى الجيش قصف القرية (AFP) — café.", "label": "denial"}
+    data = read(json_lines(tmp_path / "a.jsonl", good, *rows))
+    assert data.warnings == [
+        f"{tmp_path / 'a.jsonl'}: 3 texts look damaged, "
+        "the first in line 2: decoded as a Western encoding"
+    ]
+    assert len(data.sentences) == 4

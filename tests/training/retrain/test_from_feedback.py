@@ -11,7 +11,7 @@ from labelled_files import read
 
 from serving.errors import InputError
 from serving.feedback import NewCorrection, open_store
-from training.retrain.feedback import write_feedback
+from training.retrain.feedback import without_password, write_feedback
 
 ROOT = Path(__file__).parents[3]
 RASD = Path(sys.executable).with_name("rasd")
@@ -88,3 +88,21 @@ def test_a_database_that_is_not_there_is_refused_and_nothing_is_written(tmp_path
     with pytest.raises(InputError, match="holds no corrections"):
         write_feedback(f"sqlite:///{tmp_path / 'none.db'}", tmp_path / "labels.jsonl")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_command_that_reports_and_bundles_keep_has_no_password():
+    url = "postgresql://desk:sec%20ret@db/rasd?sslmode=require&sslpassword=hidden"
+    shown = "postgresql://desk:***@db/rasd?sslmode=require"
+    for form in ("--from-feedback {}", "--from-feedback={}"):
+        command = f"rasd retrain {form.format(url)} --quick".split()
+        assert " ".join(without_password(command, url)) == (
+            f"rasd retrain {form.format(shown)} --quick"
+        )
+
+
+def test_an_output_folder_that_cannot_be_made_is_refused_in_two_lines(config, tmp_path):
+    (tmp_path / "out").write_text("a file", encoding="utf-8")
+    refused = dry_run(config, f"sqlite:///{tmp_path / 'feedback.db'}")
+    assert refused.returncode == 2
+    assert "out: this folder cannot be made" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 2

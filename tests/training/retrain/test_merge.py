@@ -92,3 +92,11 @@ def test_nothing_new_to_learn_from_is_refused(base, tmp_path):
     )
     with pytest.raises(InputError, match="none of the 1 new sentences is left to learn from"):
         merged(base, new)
+
+
+def test_nothing_to_test_with_is_refused_before_anything_is_trained(tmp_path):
+    row = {"text": "تبنت كتائب السدرة تفجير الجسر.", "label": "claim", "split": "train"}
+    base = json_lines(tmp_path / "base.jsonl", row | {"text": "نفى الجيش قصف القرية."})
+    new = json_lines(tmp_path / "new.jsonl", row)
+    with pytest.raises(InputError, match="no sentence is in the test"):
+        merged(base, new)

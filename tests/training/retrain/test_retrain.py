@@ -134,6 +134,14 @@ def test_two_retrainings_do_not_share_a_folder(config, registry):
     assert "another `rasd retrain` is at work here" in busy.stderr
 
 
+def test_a_cascade_is_refused_before_anything_is_done(config, tmp_path):
+    versions = Registry(tmp_path / "registry", check=lambda _: None)
+    versions.promote(versions.add(shipped_model("cascade")))
+    refused = run(*command(config, tmp_path / "registry", DENIALS), "--dry-run")
+    assert refused.returncode == 2
+    assert "a cascade cannot be retrained" in refused.stderr
+
+
 def test_no_labels_at_all_are_refused_in_two_lines(config):
     refused = run(str(Path(sys.executable).with_name("rasd")), "retrain", f"--config={config}")
     assert refused.returncode == 2

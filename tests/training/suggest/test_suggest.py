@@ -164,6 +164,21 @@ def test_a_file_is_refused_until_its_labels_are_filled_in(archive, tmp_path, suf
     assert len(read) == 10
 
 
+def test_no_cell_of_a_csv_file_runs_as_a_formula_and_every_text_is_read_back(tmp_path):
+    texts = ["=HYPERLINK(0) نفت الوزارة القصف.", "@user تبنت الجماعة الهجوم."]
+    news, out = tmp_path / "news.jsonl", tmp_path / "todo.csv"
+    rows = [{"id": f"={number}", "text": text} for number, text in enumerate(texts)]
+    news.write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    assert suggest(news, "-n", 2, "-o", out) == 0
+    table = out.read_text("utf-8-sig")
+    found = list(csv.DictReader(table.splitlines()))
+    assert sorted(row["text"] for row in found) == sorted(f"'{text}" for text in texts)
+    assert sorted(row["id"] for row in found) == ["'=0#0", "'=1#0"]
+    out.write_text(table.replace(",,", ",denial,"), "utf-8")
+    read = read_labelled([out], Bundle.load("fast").scheme, NORMALIZERS["light"].apply).sentences
+    assert sorted(s.text for s in read) == sorted(texts)
+
+
 def test_results_are_chosen_from_as_the_archive_itself(archive, tmp_path):
     results = tmp_path / "results.jsonl"
     options = ["-o", str(results), "--model", "fast", "--unit", "sentence"]
@@ -199,3 +214,15 @@ def test_a_bad_output_is_refused_before_anything_is_read(archive, tmp_path, caps
     assert suggest(source, "-o", tmp_path / name) == 2
     assert name.split("/")[0] in capsys.readouterr().err
     assert source.read_bytes() == archive.read_bytes()
+
+
+def test_results_with_a_label_that_the_model_lacks_are_refused(archive, tmp_path, capsys):
+    results = tmp_path / "results.jsonl"
+    options = ["-o", str(results), "--model", "fast", "--unit", "sentence"]
+    assert main(["classify", str(archive), *options]) == 0
+    first, *others = results.read_text("utf-8").splitlines()
+    strange = json.dumps(json.loads(first) | {"label": "rumour"}, ensure_ascii=False)
+    results.write_text("\n".join([strange, *others]), "utf-8")
+    assert suggest(results, "-n", 5, "-o", tmp_path / "todo.csv") == 2
+    assert "other, rumour" in capsys.readouterr().err
+    assert not (tmp_path / "todo.csv").exists()
