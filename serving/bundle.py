@@ -191,8 +191,11 @@ def read_manifest(folder: Path) -> Manifest:
     remedy = f"Name a folder made by `rasd train` or `rasd export`, or an included model: {ours}."
     if not os.path.isdir(folder):  # noqa: PTH112 - Path's raises where a name is too long
         raise InputError(f"{folder}: no such model folder", remedy)
-    if not path.exists():
-        raise InputError(f"{folder}: not a bundle: {MANIFEST} is missing", remedy)
+    try:
+        if not path.exists():
+            raise InputError(f"{folder}: not a bundle: {MANIFEST} is missing", remedy)
+    except OSError as error:
+        raise _unreadable(path, error) from error
     size = _size(folder, MANIFEST)
     if size > _MAX_MANIFEST_BYTES:
         raise InputError(f"{path}: {size:,} bytes, too many for a manifest", remedy)

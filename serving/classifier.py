@@ -119,7 +119,15 @@ class Classifier:
             )
         exact = Arithmetic.here().same_as(manifest.golden_arithmetic)
         tolerance = 0.0 if exact else GOLDEN_TOLERANCE
-        for item, answer in zip(golden, self.classify([g.text for g in golden]), strict=True):
+        try:
+            answers = self.classify([item.text for item in golden])
+        except Exception as error:  # whatever ONNX Runtime raises over a graph of another form
+            raise InputError(
+                f"{self.bundle.folder}: does not score its golden sentences: "
+                f"{' '.join(str(error).split())}",
+                "Copy the bundle again, or make it again with `rasd export`.",
+            ) from error
+        for item, answer in zip(golden, answers, strict=True):
             found = [] if isinstance(answer, Refusal) else list(answer.probabilities.values())
             same_length = len(found) == len(item.probabilities)
             if not same_length or not np.allclose(found, item.probabilities, 0, tolerance):
@@ -177,6 +185,9 @@ class _Model:
         read = [item or next(others) for item in counted]
         kept = [index for index, item in enumerate(read) if item.readable]
         logits = self.onnx.logits([read[index].ids for index in kept])
+        labels = len(self._manifest.scheme.labels)
+        if kept and logits.shape[1:] != (labels,):
+            raise ValueError(f"logits of the shape {logits.shape} for {labels} labels")
         probabilities = softmax(logits, self._manifest.temperature, self._manifest.power)
         finite = np.isfinite(probabilities.sum(axis=1))
         for index, row, is_finite in zip(kept, probabilities, finite, strict=True):

@@ -117,7 +117,8 @@ def resolve_paths(values: Any, keys: Iterable[Key], base: Path) -> None:
 def under(base: Path, value: Any) -> Any:
     """Return a path, or a list of paths, relative to `base`; other values as they are."""
     if isinstance(value, str):
-        return Path(os.path.normpath(base / Path(value).expanduser()))
+        home = os.path.expanduser(value)  # noqa: PTH111 - Path's raises for an unknown user
+        return Path(os.path.normpath(base / home))
     return [under(base, item) for item in value] if isinstance(value, list) else value
 
 

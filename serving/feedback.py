@@ -242,6 +242,9 @@ def open_store(address: str, *, create: bool = True) -> FeedbackStore:
             f"{shown}: the driver {error.name} is not installed",
             "Install it with: pip install 'rasd[postgres]'",
         ) from error
+    except (SQLAlchemyError, ValueError) as error:
+        # The reason may quote an option's value.
+        raise InputError(f"{shown}: a wrong option after the question mark", _FORMS) from error
     missing = InputError(f"{shown}: holds no corrections", "Name the service's database.")
     if not create and not _is_postgresql(url) and not Path(str(url.database)).is_file():
         raise missing
@@ -250,7 +253,7 @@ def open_store(address: str, *, create: bool = True) -> FeedbackStore:
             _make_private(url)
             _metadata.create_all(engine)
         columns = inspect(engine).has_table(_corrections.name)
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, ValueError) as error:  # ValueError: a NUL character
         engine.dispose()
         raise InputError(
             f"{shown}: cannot be opened ({_reason(error)})",
@@ -267,13 +270,13 @@ def open_store(address: str, *, create: bool = True) -> FeedbackStore:
 def _checked(address: str) -> URL:
     try:
         url = make_url(address)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:  # ValueError: the port is no number
         # What looks like a password is not quoted.
         shown = repr(address) if "@" not in address else "the address of the database"
         raise InputError(f"{shown}: not a database's URL", _FORMS) from error
     kind = url.get_backend_name()
-    if kind == "sqlite" and url.database and url.database != ":memory:":
-        return url
+    if kind == "sqlite" and url.database and url.database != ":memory:" and not url.host:
+        return url.set(drivername="sqlite")
     if kind in ("postgresql", "postgres"):
         return url.set(drivername="postgresql+psycopg")
     raise InputError(f"{_shown(url)}: cannot keep corrections there", _FORMS)
@@ -346,7 +349,7 @@ def _store_error(error: SQLAlchemyError) -> StoreError:
     return StoreError(f"The database of corrections failed: {_reason(error)}.")
 
 
-def _reason(error: SQLAlchemyError) -> str:
+def _reason(error: Exception) -> str:
     """Return the driver's message in one line; it contains no text and no password."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     return " ".join(str(cause).split()) or type(cause).__name__

@@ -91,7 +91,9 @@ def read_configuration(xml: str, scheme: LabelScheme) -> Control:
     for element in view.iter("Choices"):
         name, to_name = element.get("name"), element.get("toName")
         key = texts.get(to_name, "").removeprefix("$")
-        if not (name and to_name and key):
+        # Label Studio has no control inside another one. A hostile project with thousands of them
+        # would be read once for each.
+        if not (name and to_name and key) or element.find(".//Choices") is not None:
             continue
         choices = _choices(element, scheme)
         if not (lacking := tuple(label for label in scheme.names if label not in choices)):

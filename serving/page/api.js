@@ -109,7 +109,7 @@ function halved(batch) {
     return [batch.slice(0, middle), batch.slice(middle)];
   }
   const [{ result, text }] = batch;
-  if (text.length < 2) return null;
+  if (codePoints(text) < 2) return null;
   const [first, ...rest] = pieces(text, Math.ceil(text.length / 2));
   return [[{ result, text: first }], [{ result, text: rest.join("") }]];
 }

@@ -56,6 +56,7 @@ async function label(documents, notes = []) {
     await needModel(found.flatMap(({ sentences }) => sentences).at(0)?.model);
     showResults(found, notes);
   } catch (error) {
+    if (stopping !== mine) return;  // another text is being labelled
     if (error.name === "AbortError") say(t("stopped"));
     else fail(error);
   } finally {
@@ -110,7 +111,7 @@ function show() {
   showChips();
   byId("as-text").ariaPressed = String(state.view === "text");
   byId("as-table").ariaPressed = String(state.view === "table");
-  byId("view").replaceChildren(...render());
+  byId("view").replaceChildren(render());
   markSelected();
   showPanel(correct);
 }
@@ -168,6 +169,9 @@ function move(step, wanted = () => true) {
 
 // --- Corrections ---------------------------------------------------------------------------------
 
+// The last correction, once it is sent: of two for one sentence, the second must not be stored first.
+let saved = Promise.resolve();
+
 async function correct(name) {
   const record = state.records[state.selected];
   if (!record || record.label === null) return;
@@ -176,14 +180,17 @@ async function correct(name) {
   record.outcome = t("saving");
   refresh(record);
   try {
-    await api.feedback({
+    const decision = {
       text: record.text,
       label: name,
       predicted: record.label,
       probabilities: record.probabilities,
       model: record.model,
       annotator: localStorage.getItem("rasd.annotator") || undefined,
-    });
+    };
+    const mine = saved.then(() => api.feedback(decision));
+    saved = mine.catch(() => {});
+    await mine;
     record.outcome = t("saved");
   } catch (error) {
     if (record.correction === name) record.correction = before;

@@ -5,7 +5,7 @@ import { labelName, percent, t } from "./i18n.js";
 import { isPlain, isShown, isUncertain, labelIndex, labelOf, state } from "./state.js";
 import { direction, unitOffsets } from "./text.js";
 
-export const render = () => (state.view === "text" ? textView() : tableView());
+export const render = () => element("div", {}, state.view === "text" ? textView() : tableView());
 
 /** Redraw one record in place, and the bar of its document. */
 export function redraw(index) {
@@ -48,7 +48,7 @@ function article(found, first) {
   const many = state.documents.length > 1;
   return element("article", { dir: direction(text), lang: direction(text) === "rtl" ? "ar" : undefined },
     many ? element("h2", {}, element("bdi", {}, found.id), shares(sentences)) : null,
-    ...(paragraphs.length ? paragraphs : [element("p", { class: "hint" }, t("nothing"))]));
+    paragraphs.length ? paragraphs : element("p", { class: "hint" }, t("nothing")));
 }
 
 /** A bar of the labels' shares in a document; screen readers use the counts of the filter. */

@@ -1,10 +1,11 @@
 """The service put together: LitServe's app with our routes and middleware, and the pool's life."""
 
 import asyncio
+import logging
 import math
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,8 @@ _PAGE_POLICY = (
     "font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
+
+log = logging.getLogger("rasd.service")
 
 
 class Service:
@@ -182,8 +185,7 @@ class Service:
         yield
         for task in tasks:
             task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self.pool.stop()
         if self.store:
             self.store.close()
@@ -196,7 +198,10 @@ class Service:
             self._failure = error
             self._server.should_exit = True
             return
-        self._when_ready()
+        try:
+            self._when_ready()
+        except Exception:  # its reader is gone or its disk full, which must not stop the rest
+            log.exception("readiness not announced")
         if self.follower:
             await self.follower.run()
 

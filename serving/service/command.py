@@ -88,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
     _check(config, keys)
     workers, threads = crew(config.workers, config.threads, available_cores())
     bundle = Bundle.load(_folder(config))
-    listener = _listen(config.host, config.port)
+    listener = listen(config.host, config.port)
     store = None
     if config.feedback.database:
         from serving.feedback import open_store
@@ -174,15 +174,16 @@ def _folder(config: "ServeConfig") -> Path:
     return config.model or shipped_model()
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket bound to an address of the host; raise InputError if there is none."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: not a host name
         raise InputError(
-            f"{host}:{port}: cannot listen there ({error.strerror})",
+            f"{host}:{port}: cannot listen there ({getattr(error, 'strerror', None) or error})",
             "Choose another --host or --port, or stop the program that listens there.",
         ) from error
     return listener

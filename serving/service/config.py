@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
-from serving.bundle import find_model
+from serving.bundle import included_models, shipped_model
 from serving.config_file import Key, Section, checked, read_yaml, resolve_paths
 from serving.errors import InputError
 
@@ -15,6 +15,9 @@ EXAMPLE = "configs/serve.yaml"
 # Keys of training configurations and of no service's.
 _TRAINING = {"encoder", "labels", "data"}
 _PATHS: tuple[Key, ...] = (("model",), ("registry",), ("security", "keys_file"))
+
+# As a browser sends it: without a path, not even a slash.
+Origin = Annotated[str, Field(pattern=r"^(\*|null|[a-z][a-z0-9+.-]*://[^/\s]+)$")]
 
 
 class LimitsConfig(Section):
@@ -51,7 +54,7 @@ class SecurityConfig(Section):
     requests_per_minute: int | None = Field(
         default=None, ge=1, description="a number of requests, 1 or more; or null"
     )
-    cors_origins: tuple[str, ...] = Field(
+    cors_origins: tuple[Origin, ...] = Field(
         default=(), description="a list of origins such as https://desk.example.org, or []"
     )
 
@@ -116,17 +119,17 @@ def load_config(path: Path | None, options: Mapping[str, Any]) -> ServeConfig:
             )
         named = values.get("model")
         resolve_paths(values, _PATHS, path.parent)
-        if isinstance(named, str) and not values["model"].exists():
-            included = find_model(Path(named))
-            values["model"] = included if included.exists() else values["model"]
+        if named in included_models() and not values["model"].exists():
+            values["model"] = shipped_model(named)
     given: dict[Key, str] = {}
     for name, value in options.items():
         if value is None or value is False:
             continue
         if name == "insecure":
-            group = values.get("security")
-            values["security"] = {**(group if isinstance(group, dict) else {}), name: value}
-            given["security", name] = "--insecure"
+            group = values.setdefault("security", {})
+            if isinstance(group, dict):  # else it is reported as wrong
+                group[name] = value
+                given["security", name] = "--insecure"
         else:
             values[name] = value
             given[name,] = f"--{name} {value}"

@@ -125,7 +125,8 @@ def save(store: FeedbackStore, correction: NewCorrection) -> tuple[int, int]:
 def check_label(field: str, label: str, names: Sequence[str]) -> None:
     """Raise ProblemError (422) for a label that the model does not have."""
     if label not in names:
-        message = f"{label!r} is not one of {', '.join(names)}.{did_you_mean(label, names)}"
+        shown = label[:100]  # Label Studio's choices may be of any length
+        message = f"{shown!r} is not one of {', '.join(names)}.{did_you_mean(shown, names)}"
         raise ProblemError(
             422,
             "invalid",

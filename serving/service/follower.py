@@ -135,7 +135,7 @@ class Follower:
         if reason != self._logged:
             self._logged = reason
             log.error(
-                "new version refused, the old one goes on serving",
+                "new version refused, the old one still serves",
                 extra={"reason": reason, "model": self._pool.model},
             )
         self._retry_at = time.monotonic() + self._retry_after

@@ -21,7 +21,7 @@ class KeyWatcher:
         """Take the file that `keys` was loaded from."""
         self._file = file
         self._keys = keys
-        self._seen = self._look()
+        self._seen: object = None  # read again at once: it may have changed since it was loaded
         self._asked = asyncio.Event()
 
     async def run(self) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from serving.errors import InputError
+from serving.regular_file import read_regular
 
 VARIABLE = "RASD_API_KEYS"
 SHORTEST = 16
@@ -58,13 +59,13 @@ class Keyring:
             return cls(hashes)
         before = len(hashes)
         try:
-            if file.exists() and (not file.is_file() or file.stat().st_size > MAX_BYTES):
-                raise InputError(f"{file}: not a keys file", _FORM)
-            lines = file.read_text(encoding="utf-8").splitlines()
+            lines = read_regular(file, MAX_BYTES).decode("utf-8-sig").splitlines()
         except OSError as error:
             raise InputError(f"{file}: cannot be read ({error.strerror})", _FORM) from error
         except UnicodeDecodeError as error:
             raise InputError(f"{file}: is not UTF-8", _FORM) from error
+        except ValueError as error:  # a NUL character in the name
+            raise InputError(f"{file}: cannot be read ({error})", _FORM) from error
         for number, line in enumerate(lines, 1):
             place = f"{file}: line {number}"
             name, _, rest = line.strip().partition(" ")

@@ -101,7 +101,9 @@ class LineWriter(logging.Handler):
 
 def configure_logs() -> LineWriter:
     """Write all log records to stdout in this form; libraries log warnings and errors only."""
-    handler = LineWriter(sys.stdout.fileno())
+    # Python has no stdout if the service was started with it closed.
+    stdout = sys.stdout.fileno() if sys.stdout else os.open(os.devnull, os.O_WRONLY)
+    handler = LineWriter(stdout)
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("rasd").setLevel(logging.INFO)
     # LitServe installs its own handler.

@@ -117,6 +117,9 @@ class Pool:
             raise
         leaving, self.current = self.current, coming
         self._failures = 0
+        for worker in coming.workers:
+            if worker.gone:  # it died after it was ready, while another one was still loading
+                self._replace(worker)
         self._dispatch()
         await self._dismiss(leaving)
 

@@ -80,6 +80,11 @@ class Worker:
         """Whether the model is loaded and the process alive."""
         return self.loaded.done() and isinstance(self.loaded.result(), Ready) and not self.retired
 
+    @property
+    def gone(self) -> bool:
+        """Whether the process has ended and `on_death` was called."""
+        return self._gone.done()
+
     def give(self, jobs: list[Job]) -> None:
         """Give jobs to score together to a worker that is ready and has none."""
         self.jobs = jobs

@@ -241,6 +241,45 @@ def test_a_long_text_is_sent_in_pieces_and_put_together(page):
     assert all(text[row["start"] : row["end"]] == row["text"] for row in rows)
 
 
+def test_a_file_of_more_texts_than_a_call_has_arguments_is_read(page, tmp_path):
+    file = tmp_path / "many.csv"
+    file.write_text("text\n" + "؟\n" * 300_000, encoding="utf-8")
+    count = page.evaluate(
+        """async (content) => {
+            const { readFiles } = await import("/page/input.js");
+            const { element } = await import("/page/dom.js");
+            const { documents } = await readFiles([new File([content], "many.csv")]);
+            return element("p", {}, documents.map(({ text }) => text)).childNodes.length;
+        }""",
+        file.read_text(encoding="utf-8"),
+    )
+    assert count == 300_000
+
+
+def test_a_text_that_cannot_be_halved_is_given_up(page):
+    page.route("**/v1/classify", lambda route: route.fulfill(status=504, json={"type": "x:late"}))
+    page.fill("#text", "🙂")
+    page.click("#label")
+    expect(page.locator("#error")).to_contain_text("504")
+    page.unroute("**/v1/classify")
+
+
+def test_of_two_thoughts_on_a_sentence_the_second_is_stored_last(page):
+    paste(page, "نفى الوزير ذلك.")
+    sent = []
+    page.route("**/v1/feedback", lambda route: sent.append(route))  # noqa: PLW0108 - a builtin has no code
+    page.locator(".sentence").click()
+    page.keyboard.press("1")
+    page.keyboard.press("5")
+    page.wait_for_timeout(500)
+    (first,) = sent  # the second one waits until the first is answered
+    first.fulfill(status=201, json={})
+    page.wait_for_timeout(500)
+    assert [route.request.post_data_json["label"] for route in sent] == ["attack_report", "other"]
+    sent[1].fulfill(status=201, json={})
+    expect(page.locator(".outcome")).to_have_text("Saved.")
+
+
 def test_markup_in_a_text_stays_text(page):
     paste(page, "نفى <img src=x onerror=alert(1)> <b>الوزير</b> ذلك.")
     expect(page.locator(".sentence")).to_contain_text("<b>الوزير</b>")

@@ -3,9 +3,12 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
+import httpx
 import pytest
 from bundles import (
     change_manifest,
@@ -335,3 +338,43 @@ def test_a_service_does_not_start_on_a_graph_that_never_ends(tmp_path):
     )
     assert refused.returncode == 2
     assert "limits.load_seconds" in refused.stderr
+
+
+def test_a_service_whose_stderr_nobody_reads_follows_its_registry_and_ends_in_order(tmp_path):
+    registry = tmp_path / "registry"
+    for name in ("one", "two"):
+        copy_of_fast(registry / "versions" / name, version=name)
+    point(registry, "one")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/livez"
+
+    def serves(version):
+        with suppress(httpx.TransportError):
+            return httpx.get(url).json()["model"] == f"fast@{version}"
+
+    command = [RASD, "serve", "--registry", registry, "--port", str(port), "--threads", "1"]
+    with (
+        Path("/dev/full").open("wb") as full,
+        (tmp_path / "out.log").open("wb") as out,
+        subprocess.Popen(command, cwd=tmp_path, stdout=out, stderr=full) as process,
+    ):
+        try:
+            wait_for(lambda: serves("one"), PATIENCE)
+            point(registry, "two")
+            wait_for(lambda: serves("two"), PATIENCE)
+            process.terminate()
+            process.wait(PATIENCE)
+        finally:
+            process.kill()
+    log = (tmp_path / "out.log").read_text(encoding="utf-8")
+    assert "readiness not announced" in log
+    assert "shutdown failed" not in log
+
+
+def test_a_service_whose_stdout_is_closed_starts(tmp_path):
+    run = 'exec "$0" "$@" >&-'
+    with RunningService(tmp_path, "--threads", "1", prefix=("sh", "-c", run)) as service:
+        assert service.ready
+        assert service.terminate() == 0

@@ -1,15 +1,18 @@
 """A bundle is whole and unchanged, or it is refused with the reason."""
 
+import errno
 import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from serving.bundle import MANIFEST, Bundle, shipped_model
+from serving.bundle import MANIFEST, Bundle, read_manifest, shipped_model
 from serving.classifier import Classifier
 from serving.errors import InputError
 from serving.machine import Arithmetic, cpu_flags
+from serving.onnx_model import OnnxModel
 
 
 @pytest.fixture
@@ -209,3 +212,18 @@ def test_a_link_within_the_bundle_is_followed(copy):
     (copy / "README.md").rename(copy / "card")
     (copy / "README.md").symlink_to("card")
     Classifier.load(copy)
+
+
+def test_a_folder_that_may_not_be_entered_is_refused(copy, monkeypatch):
+    def exists(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(type(copy), "exists", exists)  # the tests may run as root
+    with pytest.raises(InputError) as caught:
+        read_manifest(copy)
+    assert "cannot be read (Permission denied)" in caught.value.problem
+
+
+def test_a_graph_of_another_form_is_refused(copy, monkeypatch):
+    monkeypatch.setattr(OnnxModel, "logits", lambda _, rows: np.zeros((len(rows), 4), np.float32))
+    assert "does not score its golden sentences" in refused(copy).problem

@@ -234,6 +234,10 @@ def test_a_database_that_comes_back_is_used_again(postgresql):
         ("sqlite://", "cannot keep corrections there"),
         ("mysql://user:secret@host/db", "cannot keep corrections there"),
         ("sqlite:////no/such/folder/feedback.db", "cannot be opened"),
+        ("sqlite:///a\0b", "cannot be opened"),
+        ("sqlite://host/feedback.db", "cannot keep corrections there"),
+        ("sqlite:///feedback.db?timeout=secret", "a wrong option"),
+        ("postgresql://user:secret@host:port/db", "not a database's URL"),
         ("postgresql://user:secret@127.0.0.1:1/db", "cannot be opened"),
     ],
 )
@@ -342,3 +346,10 @@ def test_no_password_is_quoted_wherever_it_is(address):
     with pytest.raises(InputError) as error:
         open_store(address)
     assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("driver", ["sqlite+pysqlite", "sqlite+aiosqlite", "sqlite+nonsense"])
+def test_an_sqlite_file_is_opened_with_our_driver_whatever_the_address_names(tmp_path, driver):
+    opened = open_store(f"{driver}:///{tmp_path / 'feedback.db'}")
+    assert opened.add(correction())[1] == 1
+    opened.close()

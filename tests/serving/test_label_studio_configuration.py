@@ -1,5 +1,6 @@
 """A Label Studio project's configuration: the one that we include, and those of other people."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,13 @@ def test_a_project_that_does_not_ask_for_the_labels_is_refused_in_two_lines(name
 def test_no_text_does_more_than_be_refused(text):
     with pytest.raises(InputError):
         read_configuration(text, SCHEME)
+
+
+def test_thousands_of_controls_in_one_another_are_refused_at_once():
+    opened = '<Choices name="a" toName="body">'
+    deep = project(opened * 20_000 + CHOICES + "</Choices>" * 20_000)
+    started = time.process_time()
+    with pytest.raises(InputError):
+        read_configuration(deep.replace(CHOICES, ""), SCHEME)
+    assert read_configuration(deep, SCHEME).name == "a"
+    assert time.process_time() - started < 2

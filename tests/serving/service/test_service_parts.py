@@ -1,5 +1,7 @@
 """The service's parts that need no process: its configuration, its keys, how many workers."""
 
+import asyncio
+import os
 from itertools import pairwise
 from pathlib import Path
 
@@ -7,8 +9,11 @@ import pytest
 import yaml
 
 from serving.errors import InputError
-from serving.service.command import crew
+from serving.service import key_watcher
+from serving.service.command import crew, listen
 from serving.service.config import ServeConfig, load_config
+from serving.service.feedback_routes import check_label
+from serving.service.http_problems import ProblemError
 from serving.service.keys import Keyring, RateLimit, new_key
 from serving.service.retraining_routes import retraining_command
 
@@ -141,3 +146,71 @@ def test_no_command_is_given_that_would_retrain_another_model_than_the_one_that_
     assert retraining_command(ServeConfig(model=tmp_path)) is None
     command = retraining_command(ServeConfig(registry=tmp_path / "registry"))
     assert command.endswith(f"--registry {tmp_path}/registry --quick")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (f"model: {'a' * 300}", None),
+        ("model: ~no-such-user/bundle", None),
+        ('security: {keys_file: "a\\0b"}', None),
+        ("security: [keys.txt]", "line 1: security is ['keys.txt']"),
+        ("security: {cors_origins: [https://desk.example.org/]}", "line 1: security.cors_origins"),
+    ],
+)
+def test_a_value_that_cannot_be_right_is_an_error_or_left_for_its_reader(tmp_path, line, said):
+    path = tmp_path / "serve.yaml"
+    path.write_text(f"{line}\n", encoding="utf-8")
+    if said is None:
+        load_config(path, {"insecure": True})
+        return
+    with pytest.raises(InputError) as caught:
+        load_config(path, {"insecure": True})
+    assert said in caught.value.problem
+
+
+@pytest.mark.parametrize("origin", ["*", "https://desk.example.org", "http://[::1]:8080", "null"])
+def test_an_origin_is_taken_as_browsers_send_it(origin):
+    assert ServeConfig.model_validate({"security": {"cors_origins": [origin]}})
+
+
+def test_a_host_that_is_no_name_is_an_error_of_two_lines():
+    with pytest.raises(InputError) as caught:
+        listen("a" * 70, 0)
+    assert "cannot listen there" in caught.value.problem
+
+
+def test_a_keys_file_is_a_regular_file_with_a_byte_order_mark_or_without(tmp_path):
+    _, line = new_key("desk")
+    file = tmp_path / "keys.txt"
+    file.write_text(line, encoding="utf-8-sig")
+    assert len(Keyring.load(file, {})) == 1
+    os.mkfifo(tmp_path / "pipe")
+    for wrong in (tmp_path / "pipe", tmp_path, Path("a\0b")):
+        with pytest.raises(InputError) as caught:
+            Keyring.load(wrong, {})
+        assert "cannot be read" in caught.value.problem
+
+
+def test_a_key_that_is_revoked_while_the_service_starts_is_revoked(tmp_path, monkeypatch):
+    monkeypatch.setattr(key_watcher, "INTERVAL", 0.01)
+    (old, old_line), (_, new_line) = new_key("old"), new_key("new")
+    file = tmp_path / "keys.txt"
+    file.write_text(old_line, encoding="utf-8")
+    keys = Keyring.load(file, {})
+    file.write_text(new_line, encoding="utf-8")
+
+    async def watch() -> None:
+        watching = asyncio.create_task(key_watcher.KeyWatcher(file, keys).run())
+        async with asyncio.timeout(10):
+            while keys.name_of(old):
+                await asyncio.sleep(0.01)
+        watching.cancel()
+
+    asyncio.run(watch())
+
+
+def test_a_wrong_label_is_quoted_no_further_than_a_label_may_be_long():
+    with pytest.raises(ProblemError) as caught:
+        check_label("label", "deny" + "x" * 10**6, ["denial", "other"])
+    assert len(caught.value.detail) < 300
