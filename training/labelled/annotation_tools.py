@@ -90,11 +90,15 @@ class AnnotationTools:
             return None
         given: list[tuple[str, dict[str, Any]]] = []
         if isinstance(responses, dict):
-            given = [(name, one) for name, many in responses.items() for one in many or ()]
+            for name, many in responses.items():
+                given += [(name, one) for one in _objects(many, "responses")]
         else:
-            for response in responses:
+            for response in _objects(responses, "responses"):
                 values = response.get("values") or {}
-                given += [(name, response | value) for name, value in values.items()]
+                if not isinstance(values, dict):
+                    raise FormError("'values' is not an object")
+                found = _objects([*values.values()], "values")
+                given += [(name, response | one) for name, one in zip(values, found, strict=True)]
         chosen = self._question({name for name, _ in given})
         text = texts.get(self._text)
         if not isinstance(text, str):
@@ -115,8 +119,11 @@ class AnnotationTools:
             return None
         name = self._question(questions)
         values = fields.get(f"{name}{end}") or []
-        users = fields.get(f"{name}{end}.users") or [None] * len(values)
-        states = fields.get(f"{name}{end}.status") or ["submitted"] * len(values)
+        count = len(values) if isinstance(values, list) else -1
+        users = fields.get(f"{name}{end}.users") or [None] * count
+        states = fields.get(f"{name}{end}.status") or ["submitted"] * count
+        if any(not isinstance(one, list) or len(one) != count for one in (values, users, states)):
+            raise FormError(f"the columns of {name!r} are not lists of one length")
         rows: list[dict[str, Any]] = []
         for value, user, state in zip(values, users, states, strict=True):
             if state == "submitted":
@@ -188,6 +195,15 @@ class AnnotationTools:
         return {"text": part(text, start, end, quoted), "label": label}
 
 
+def _objects(value: Any, name: str) -> list[dict[str, Any]]:
+    """Return a list of objects, empty for null; raise FormError for anything else."""
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise FormError(f"{name!r} is not a list of objects")
+    return value
+
+
 def part(text: Any, start: Any, end: Any, quoted: str | None = None) -> str:
     """Return the text from offset `start` to `end`, in code points.
 
@@ -198,7 +214,9 @@ def part(text: Any, start: Any, end: Any, quoted: str | None = None) -> str:
         raise FormError(f"a span from {start!r} to {end!r} of the text {text!r}"[:100])
     found = text[start:end]
     if not 0 <= start < end <= len(text) or (quoted is not None and found != quoted):
-        units = text.encode("utf-16-le")[2 * start : 2 * end].decode("utf-16-le", "replace")
+        units = text.encode("utf-16-le", "surrogatepass")[2 * start : 2 * end].decode(
+            "utf-16-le", "replace"
+        )
         if quoted is None or units != quoted:
             what = f"a span from {start} to {end}, of a text of {len(text)} characters"
             raise FormError(what + (", is not the text that it quotes" if quoted else ""))

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from labelled_files import json_lines, read, refused
 
+from training.labelled.annotation_tools import FormError, part
+
 EXPORTS = Path(__file__).parent / "exports"
 SENTENCES = [
     ("انفجرت عبوة ناسفة قرب سوق السدرة وأصيب أربعة باعة.", "attack_report"),
@@ -60,6 +62,30 @@ def test_records_with_several_labels_are_refused_with_their_number(form, tmp_pat
 
 
 WRONG = {
+    "responses of another form": (
+        {"fields": {"text": CLAIM}, "responses": ["claim"]},
+        "'responses' is not a list of objects",
+    ),
+    "answers of another form": (
+        {"fields": {"text": CLAIM}, "responses": {"label": "claim"}},
+        "'responses' is not a list of objects",
+    ),
+    "values of another form": (
+        {"fields": {"text": CLAIM}, "responses": [{"values": "claim"}]},
+        "'values' is not an object",
+    ),
+    "a value of another form": (
+        {"fields": {"text": CLAIM}, "responses": [{"values": {"label": "claim"}}]},
+        "'values' is not a list of objects",
+    ),
+    "a column of another form": (
+        {"text": CLAIM, "label.responses": 1},
+        "the columns of 'label' are not lists of one length",
+    ),
+    "columns of other lengths": (
+        {"text": CLAIM, "label.responses": ["claim", "claim"], "label.responses.users": ["a"]},
+        "the columns of 'label' are not lists of one length",
+    ),
     "span outside the text": (
         {"text": CLAIM, "label": [[0, 500, "claim"]]},
         "a span from 0 to 500, of a text of 38 characters",
@@ -172,3 +198,8 @@ def test_a_second_label_is_read_and_an_unknown_one_refused(tmp_path):
 def test_the_export_files_are_json_as_the_tools_write_it():
     for file in EXPORTS.glob("*.json"):
         assert isinstance(json.loads(file.read_text(encoding="utf-8")), list), file
+
+
+def test_half_a_character_is_no_reason_to_fail_otherwise():
+    with pytest.raises(FormError, match="is not the text that it quotes"):
+        part("\ud800 قال", 0, 9, "قال")
