@@ -135,7 +135,7 @@ def interrupted(monkeypatch):
     """Training that writes a checkpoint and is then cut off."""
 
     def train(model, train, masking, plan, work):
-        (work / "checkpoint-5").mkdir(parents=True)
+        (work / "checkpoint-5").mkdir(parents=True, exist_ok=True)
         (work / "checkpoint-5" / "complete").touch()
         raise KeyboardInterrupt
 
