@@ -72,8 +72,8 @@ class Rows(Dataset[IntArray]):
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of all token ids and of where the texts start, in hexadecimal."""
-        digest = hashlib.sha256(self.ids)
-        digest.update(self.starts)
+        digest = hashlib.sha256(self.ids.data)
+        digest.update(self.starts.data)
         return digest.hexdigest()
 
     def lengths(self) -> IntArray:
