@@ -31,8 +31,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="texts per batch (default: 256)",
     )
     parser.add_argument(
-        "--learning-rate", type=float, default=4e-4, metavar="X", help="peak (default: 4e-4)"
+        "--learning-rate", type=_rate, default=4e-4, metavar="X", help="peak (default: 4e-4)"
     )
+
+
+def _rate(text: str) -> float:
+    """Read a learning rate, above 0 and up to 0.1."""
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate <= 0.1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and up to 0.1")
+    return rate
 
 
 def run(options: argparse.Namespace) -> int:

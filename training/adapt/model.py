@@ -20,17 +20,18 @@ _NOT_GUESSED = -100
 class MaskedLanguageModel(nn.Module):
     """An encoder with a head that is thrown away afterwards.
 
-    The head is BERT's: a layer, GELU, normalisation, and a product with the encoder's embeddings.
+    The head is BERT's: a layer, GELU, normalisation, and a product with the encoder's embeddings,
+    which may be narrower than its layers (ALBERT, ELECTRA).
     """
 
     def __init__(self, encoder: PreTrainedModel) -> None:
         """Put a new head on `encoder`."""
         super().__init__()
-        width = int(encoder.config.hidden_size)
         self.encoder = encoder
-        self.layer = nn.Linear(width, width)
+        size, width = encoder.get_input_embeddings().weight.shape
+        self.layer = nn.Linear(int(encoder.config.hidden_size), width)
         self.normalisation = nn.LayerNorm(width)
-        self.bias = nn.Parameter(torch.zeros(int(encoder.config.vocab_size)))
+        self.bias = nn.Parameter(torch.zeros(size))
         nn.init.normal_(self.layer.weight, std=0.02)
         nn.init.zeros_(self.layer.bias)
 
@@ -39,7 +40,8 @@ class MaskedLanguageModel(nn.Module):
     ) -> dict[str, Tensor]:
         """Return the mean cross-entropy and the guesses (n) and tokens (n) of n hidden tokens.
 
-        `labels` (batch, tokens) has the id of each token to guess, elsewhere -100.
+        `labels` (batch, tokens) has the id of each token to guess, elsewhere -100. A batch with
+        nothing to guess has loss 0.
         """
         output = self.encoder(input_ids=input_ids, attention_mask=attention_mask)
         # Only the tokens to guess: the product with the embeddings is the dearest one.
@@ -47,8 +49,12 @@ class MaskedLanguageModel(nn.Module):
         hidden = self.normalisation(functional.gelu(self.layer(output.last_hidden_state[chosen])))
         table = self.encoder.get_input_embeddings().weight
         logits = functional.linear(hidden, table.to(hidden.dtype)) + self.bias
-        loss = functional.cross_entropy(logits.float(), labels[chosen])
-        return {"loss": loss, "guesses": logits.argmax(-1), "tokens": labels[chosen]}
+        total = functional.cross_entropy(logits.float(), labels[chosen], reduction="sum")
+        return {
+            "loss": total / chosen.sum().clamp(min=1),
+            "guesses": logits.argmax(-1),
+            "tokens": labels[chosen],
+        }
 
 
 class Masking:

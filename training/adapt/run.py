@@ -1,5 +1,7 @@
 """The steps of `rasd adapt`: text to token ids, masked language modelling, an encoder on disk."""
 
+import hashlib
+import math
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -10,25 +12,29 @@ from typing import Any
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 from torch.utils.data import Dataset, Sampler
-from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
+from transformers import Trainer, TrainingArguments, set_seed
 from transformers.utils import logging
 
 from serving.atomic import atomic_folder, check_place
-from serving.errors import InputError
+from serving.bundle import sha256
+from serving.errors import InputError, RasdError
 from serving.files.documents import DocumentStream
 from serving.files.fields import ReadOptions
 from serving.files.sources import find_sources
 from serving.progress import SentenceProgress
+from serving.terminal import tell
 from serving.text.normalize import NORMALIZERS
 from training.adapt.model import MaskedLanguageModel, Masking
 from training.arrays import IntArray
 from training.config import FIXED_SEED
-from training.model.classifier import load_encoder
+from training.model.classifier import load_encoder, longest_input
 from training.train.batches import LengthSampler
+from training.train.failures import DivergedError, out_of_memory_is
 from training.train.optimisation import WeightAverage
 from training.train.resume import Checkpoints, newest_checkpoint, reserve
-from training.train.trainer import ProgressLines, use_bf16
+from training.train.trainer import show_progress, use_bf16
 from training.trim.encoder_files import EncoderFiles, load_encoder_files
 
 _CHUNK = 512  # texts tokenised together
@@ -64,6 +70,12 @@ class Rows(Dataset[IntArray]):
     def __getitem__(self, row: int) -> IntArray:
         return self.ids[self.starts[row] : self.starts[row + 1]]
 
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of all token ids and of where the texts start, in hexadecimal."""
+        digest = hashlib.sha256(self.ids.data)
+        digest.update(self.starts.data)
+        return digest.hexdigest()
+
     def lengths(self) -> IntArray:
         """Return the number of tokens of each text."""
         return np.diff(self.starts)
@@ -77,29 +89,29 @@ def adapt(encoder: str, files: Sequence[str], out: Path, plan: Plan) -> None:
     """
     check_place(out / "encoder")
     original = load_encoder_files(encoder)
-    mask = original.tokenizer.mask_token_id
-    if mask is None:
-        raise InputError(
-            f"encoder: {original.name} has no mask token",
-            "rasd adapt needs an encoder with one, such as BERT or XLM-R.",
-        )
     logging.disable_progress_bar()
-    held_out, train = _rows(original, files, plan)
-    work = out / "trainer"
-    identity = {"encoder": original.name, "text": [str(file) for file in files]} | asdict(plan)
-    if reserve(work, identity):
-        _say(f"{work}: resuming the unfinished run")
-    _say(f"{len(train):,} texts of {int(train.lengths().sum()):,} tokens")
     set_seed(FIXED_SEED)
     model = MaskedLanguageModel(load_encoder(original.folder))
-    masking = Masking(
-        padding=int(original.tokenizer.pad_token_id),
-        mask=mask,
-        special=original.tokenizer.all_special_ids,
-        size=int(original.config["vocab_size"]),
-    )
-    _train(model, train, masking, plan, work)
-    guessed = _guessed(model, held_out, masking, plan.batch_size)
+    masking = _masking(original, len(model.bias))
+    held_out, train = _rows(original, files, plan)
+    work = out / "trainer"
+    identity = {
+        "encoder": [sha256(file) for file in original.weights.files],
+        "text": train.fingerprint(),
+    }
+    if reserve(work, identity | asdict(plan)):
+        tell(f"{work}: resuming the unfinished run")
+    tell(f"{len(train):,} texts of {int(train.lengths().sum()):,} tokens")
+    try:
+        with out_of_memory_is(
+            RasdError(f"out of memory with --batch-size {plan.batch_size}", "Halve it.")
+        ):
+            _train(model, train, masking, plan, work)
+            guessed = _guessed(model, held_out, masking, plan.batch_size)
+    except DivergedError:
+        # A run resumed from its checkpoints would diverge again.
+        shutil.rmtree(work, ignore_errors=True)
+        raise
     with atomic_folder(out / "encoder") as folder:
         original.save_trained(model.encoder, folder)
     shutil.rmtree(work)
@@ -107,6 +119,18 @@ def adapt(encoder: str, files: Sequence[str], out: Path, plan: Plan) -> None:
         f"hidden tokens guessed right, of {len(held_out):,} texts left out: {guessed:.1%}\n"
         f"{out / 'encoder'}\n"
     )
+
+
+def _masking(original: EncoderFiles, size: int) -> Masking:
+    """Return the masking of an encoder with `size` tokens; raise InputError if it cannot be."""
+    mask, padding = original.tokenizer.mask_token_id, original.tokenizer.pad_token_id
+    if mask is None or padding is None:
+        raise InputError(
+            f"encoder: {original.name} has no {'mask' if mask is None else 'padding'} token",
+            "rasd adapt needs an encoder with one, such as BERT or XLM-R.",
+        )
+    special = original.tokenizer.all_special_ids
+    return Masking(padding=padding, mask=mask, special=special, size=size)
 
 
 def _rows(original: EncoderFiles, files: Sequence[str], plan: Plan) -> tuple[Rows, Rows]:
@@ -127,28 +151,36 @@ def _rows(original: EncoderFiles, files: Sequence[str], plan: Plan) -> tuple[Row
 def _tokens(original: EncoderFiles, files: Sequence[str], plan: Plan) -> Iterator[list[IntArray]]:
     """Yield the token ids of the texts, those of long ones in parts of `_LENGTH`."""
     normalize = NORMALIZERS[plan.normalizer].apply
-    tokenizer = original.vocabulary.tokenizer
-    start, end = tokenizer.encode("").ids
-    # RoBERTa's first token has position 2.
-    positions = original.config.get("max_position_embeddings", _LENGTH + 2)
-    room = min(_LENGTH, positions - 2) - 2
+    tokenizer = Tokenizer.from_str(original.vocabulary.tokenizer.to_str())
+    tokenizer.enable_truncation(longest_input(original.config, _LENGTH))
+    shortest = _SHORTEST + tokenizer.num_special_tokens_to_add(is_pair=False)
     documents = DocumentStream(find_sources(files), ReadOptions("sentence", plan.text_field))
     with SentenceProgress(documents.size, visible=sys.stderr.isatty()) as progress:
         stream = iter(documents)
         while chunk := list(islice(stream, _CHUNK)):
             texts = [text for item in chunk if (text := normalize(item.text))]
-            encodings = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
             yield [
-                np.array([start, *item.ids[first : first + room], end], np.int32)
-                for item in encodings
-                for first in range(0, len(item.ids), room)
-                if len(item.ids) - first >= _SHORTEST
+                np.array(part.ids, np.int32)
+                for item in tokenizer.encode_batch_fast(texts)
+                for part in (item, *item.overflowing)
+                if len(part) >= shortest
             ]
             progress.update(len(chunk), documents.position)
 
 
 class _Trainer(Trainer):
     """The Trainer with batches of texts of similar length."""
+
+    def training_step(self, *arguments: Any, **options: Any) -> torch.Tensor:
+        """Compute a batch's gradients and loss; raise DivergedError if the loss is not finite."""
+        loss: torch.Tensor = super().training_step(*arguments, **options)
+        if not math.isfinite(loss.item()):
+            raise DivergedError(
+                f"the training diverged: the loss is {loss.item()} "
+                f"at step {self.state.global_step + 1:,}",
+                f"Lower --learning-rate ({self.args.learning_rate:g}).",
+            )
+        return loss
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         rows = train_dataset if train_dataset is not None else self.train_dataset
@@ -172,20 +204,19 @@ def _train(
             bf16=use_bf16("auto"),
             seed=FIXED_SEED,
             save_strategy="no",  # `Checkpoints` decides
-            logging_steps=100,
+            logging_nan_inf_filter=False,  # it would hide a loss that diverges
             report_to="none",
             remove_unused_columns=False,
             disable_tqdm=not sys.stderr.isatty(),
             dataloader_num_workers=_WORKERS if torch.cuda.is_available() else 0,
             use_cpu=not torch.cuda.is_available(),
+            dataloader_pin_memory=torch.cuda.is_available(),
         ),
         train_dataset=rows,
         data_collator=masking,
         callbacks=[Checkpoints(_SAVE_STEPS, WeightAverage(0.0))],
     )
-    if trainer.args.disable_tqdm:
-        trainer.remove_callback(PrinterCallback)  # it prints to the standard output
-        trainer.add_callback(ProgressLines)
+    show_progress(trainer)
     checkpoint = newest_checkpoint(work)
     trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
 
@@ -203,7 +234,3 @@ def _guessed(model: torch.nn.Module, rows: Rows, masking: Masking, size: int) ->
         right += int((output["guesses"] == output["tokens"]).sum())
         total += len(output["tokens"])
     return right / total
-
-
-def _say(what: str) -> None:
-    sys.stderr.write(f"{what}\n")

@@ -1,6 +1,7 @@
 """Two bundles to a cascade: stages, threshold, metrics, card and manifest."""
 
 import hashlib
+import re
 import shlex
 import shutil
 from collections.abc import Sequence
@@ -13,12 +14,14 @@ import numpy as np
 from serving.atomic import atomic_folder, check_place
 from serving.bundle import (
     MANIFEST,
+    NAME_PATTERN,
     Bundle,
     Cascade,
     Manifest,
     Stage,
     included_models,
     sha256,
+    shipped_model,
     write_manifest,
 )
 from serving.classifier import Classifier
@@ -52,14 +55,19 @@ def make_cascade(
     are those of the whole on `dev`. Raises InputError for bundles that do not fit together.
     """
     check_place(out, sign=MANIFEST)
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise InputError(
+            f"--name {name!r}: not the name of a bundle",
+            "It has up to 100 letters, digits, full stops, hyphens and underscores.",
+        )
     first, second = (Bundle.load(model) for model in models)
     _check(first, second, below)
     normalize = NORMALIZERS[first.manifest.normalizer.name].apply
     sentences = read_labelled(dev, first.scheme, normalize).sentences
     with atomic_folder(out) as folder:
         stages = [
-            _stage(models[0], first, folder, "first"),
-            _stage(models[1], second, folder, "second"),
+            _stage(first, folder, "first"),
+            _stage(second, folder, "second"),
         ]
         cascade = Cascade(first=stages[0], second=stages[1], below=below)
         manifest = Manifest(
@@ -106,6 +114,11 @@ def _check(first: Bundle, second: Bundle, below: float) -> None:
             f"are {', '.join(first.scheme.names)}",
             "Make a cascade of two models with the same label scheme.",
         )
+    if first.scheme != second.scheme:
+        raise InputError(
+            f"{second.folder}: the same labels, but other Arabic names or colours",
+            "Make both bundles with one label scheme.",
+        )
     for bundle in (first, second):
         if bundle.stages:
             raise InputError(f"{bundle.folder}: is a cascade itself", "Name the models in it.")
@@ -113,10 +126,11 @@ def _check(first: Bundle, second: Bundle, below: float) -> None:
         raise InputError(f"--below {below:g}: not between 0 and 1", "Try 0.7.")
 
 
-def _stage(model: Path, bundle: Bundle, folder: Path, place: str) -> Stage:
+def _stage(bundle: Bundle, folder: Path, place: str) -> Stage:
     """Copy a bundle into the cascade, unless it is an included model."""
-    if str(model) in included_models():
-        return Stage(folder=str(model), model=bundle.manifest.model)
+    name = bundle.folder.name
+    if name in included_models() and bundle.folder.samefile(shipped_model(name)):
+        return Stage(folder=name, model=bundle.manifest.model)
     target = folder / place
     target.mkdir()
     for name in (*bundle.manifest.files, MANIFEST):

@@ -11,6 +11,7 @@ example: rasd evaluate mine.jsonl --model fast --compare default --out report
 import argparse
 from pathlib import Path
 
+from serving.arguments import add_model
 from serving.errors import InputError
 from training.labelled.fields import FieldNames, add_options
 
@@ -31,9 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="behaviour tests, a .jsonl file (FILE left out: the included ones)",
     )
-    parser.add_argument(
-        "--model", type=Path, help="default (used if omitted), fast, or the folder of a bundle"
-    )
+    add_model(parser)
     parser.add_argument(
         "--compare", type=Path, metavar="MODEL", help="another model, measured on the same files"
     )

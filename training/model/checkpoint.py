@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoConfig, PreTrainedTokenizerBase
@@ -101,7 +102,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         model.load_state_dict(_restored(load_file(folder / WEIGHTS)))
         lines = (folder / _SAMPLE).read_text(encoding="utf-8").splitlines()
         sample = [str(json.loads(line)["text"]) for line in lines]
-    except (KeyError, OSError, RuntimeError, ValueError) as error:
+    except (KeyError, OSError, RuntimeError, ValueError, SafetensorError) as error:
         raise _no_checkpoint(folder, " ".join(str(error).split())) from error
     return Checkpoint(folder, settings, model, sample)
 

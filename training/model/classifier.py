@@ -2,16 +2,21 @@
 
 import inspect
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import (
     MODEL_MAPPING,
     AutoConfig,
     AutoModel,
+    AutoTokenizer,
     PretrainedConfig,
     PreTrainedModel,
+    PreTrainedTokenizerBase,
 )
 from transformers.utils import logging
 
@@ -89,11 +94,8 @@ def load_encoder(source: Source | Path, *, dropout: float | None = None) -> PreT
             output_loading_info=True,
             **_without_pooler(config),
         )
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"encoder: {source.name} cannot be loaded: {str(error).splitlines()[0]}",
-            "Name a folder with config, tokenizer and weights, or a hub id that can be reached.",
-        ) from error
+    except (OSError, ValueError, SafetensorError) as error:
+        raise _not_loaded(source, error) from error
     finally:
         logging.set_verbosity(verbosity)
     if missing := sorted(report["missing_keys"]):
@@ -102,6 +104,29 @@ def load_encoder(source: Source | Path, *, dropout: float | None = None) -> PreT
             "Name an encoder with all its weights.",
         )
     return encoder
+
+
+def load_encoder_tokenizer(source: Source) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of an encoder; raise InputError for a broken or slow one."""
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            source.name, revision=source.revision, local_files_only=source.local_files_only
+        )
+    except Exception as error:  # for a broken file tokenizers raises nothing more precise
+        raise _not_loaded(source, error) from error
+    if not tokenizer.is_fast:
+        raise InputError(
+            f"encoder: {source.name} has only a slow (Python) tokenizer",
+            "Use an encoder with a tokenizer.json.",
+        )
+    return tokenizer
+
+
+def longest_input(config: Mapping[str, Any], limit: int) -> int:
+    """Return how many tokens the encoder with this `config.json` can read, at most `limit`."""
+    # RoBERTa's first token has position 2.
+    positions = config.get("max_position_embeddings") or limit + 2
+    return min(limit, positions - 2)
 
 
 def freeze_layers(encoder: PreTrainedModel, count: int) -> None:
@@ -128,6 +153,14 @@ def empty_encoder(config: PretrainedConfig) -> PreTrainedModel:
     """Return an encoder of the given configuration with random weights."""
     encoder: PreTrainedModel = AutoModel.from_config(config, **_without_pooler(config))
     return encoder
+
+
+def _not_loaded(source: Source, error: Exception) -> InputError:
+    why = (str(error) or type(error).__name__).splitlines()[0]
+    return InputError(
+        f"encoder: {source.name} cannot be loaded: {why}",
+        "Name a folder with config, tokenizer and weights, or a hub id that can be reached.",
+    )
 
 
 def _dropouts(config: PretrainedConfig) -> list[str]:

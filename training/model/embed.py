@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import AutoTokenizer
+from transformers.utils import logging
 
 from serving.progress import SentenceProgress
 from training.arrays import FloatArray
 from training.config import SHIPPED_ENCODER, encoder_to_load, is_folder
-from training.model.classifier import load_encoder
+from training.model.classifier import load_encoder, load_encoder_tokenizer, longest_input
 from training.model.hub import find_source
 
 _BATCH = 32
@@ -28,12 +28,11 @@ def embed(texts: Sequence[str], encoder: str | None = None) -> FloatArray:
     if isinstance(name, str) and is_folder(name):
         name = Path(name).expanduser()
     source = find_source(encoder_to_load(name))
-    tokenizer = AutoTokenizer.from_pretrained(
-        source.name, revision=source.revision, local_files_only=source.local_files_only
-    )
+    tokenizer = load_encoder_tokenizer(source)
+    logging.disable_progress_bar()  # of the weights; ours follows
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = load_encoder(source).eval().to(device)
-    length = min(_MAX_LENGTH, getattr(model.config, "max_position_embeddings", _MAX_LENGTH))
+    length = longest_input(model.config.to_dict(), _MAX_LENGTH)
     order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
     vectors = np.zeros((len(texts), model.config.hidden_size), dtype=np.float32)
     options = {"padding": True, "truncation": True, "max_length": length, "return_tensors": "pt"}

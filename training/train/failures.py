@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from serving.errors import RasdError
 from training.config import TrainConfig
@@ -16,28 +16,35 @@ class DivergedError(RasdError):
 
 
 @contextmanager
-def memory_errors_explained(config: TrainConfig) -> Iterator[None]:
-    """Turn every out-of-memory error into one that names the keys to change."""
+def out_of_memory_is(failure: RasdError) -> Iterator[None]:
+    """Raise `failure` in place of every out-of-memory error."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not _OUT_OF_MEMORY.search(str(error)):
             raise
-        used = config.optimisation
-        thrifty = "" if used.gradient_checkpointing else " or set gradient_checkpointing: true"
-        raise RasdError(
+        raise failure from error
+
+
+def memory_errors_explained(config: TrainConfig) -> AbstractContextManager[None]:
+    """Turn every out-of-memory error into one that names the keys to change."""
+    used = config.optimisation
+    thrifty = "" if used.gradient_checkpointing else " or set gradient_checkpointing: true"
+    return out_of_memory_is(
+        RasdError(
             f"out of memory with optimisation.batch_size {used.batch_size} "
             f"and max_length {config.max_length}",
             f"Halve batch_size and double gradient_accumulation ({used.gradient_accumulation}) "
             f"for the same result, lower max_length{thrifty}.",
-        ) from error
+        )
+    )
 
 
 def diverged(what: str, config: TrainConfig) -> DivergedError:
     """Return the error for a run that diverged; `what` says where."""
     used = config.optimisation
     return DivergedError(
-        f"the training diverged: {what}\n"
+        f"the training diverged: {what}",
         f"Lower optimisation.learning_rate ({used.learning_rate:g}), raise warmup_ratio "
-        f"({used.warmup_ratio:g}), or use precision: fp32."
+        f"({used.warmup_ratio:g}), or use precision: fp32.",
     )

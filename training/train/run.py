@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import PartialState
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, set_seed
+from transformers import PreTrainedTokenizerBase, set_seed
 from transformers.utils import logging
 
 from serving.atomic import atomic_folder, check_place
@@ -42,7 +42,12 @@ from training.model.checkpoint import (
     model_name,
     save_checkpoint,
 )
-from training.model.classifier import SentenceClassifier, freeze_layers, load_encoder
+from training.model.classifier import (
+    SentenceClassifier,
+    freeze_layers,
+    load_encoder,
+    load_encoder_tokenizer,
+)
 from training.model.hub import Source, find_source
 from training.train.batches import to_examples
 from training.train.failures import DivergedError, memory_errors_explained
@@ -95,7 +100,7 @@ def train(
         model.head.load_state_dict(start.model.head.state_dict())
     if config.optimisation.frozen_layers:
         freeze_layers(encoder, config.optimisation.frozen_layers)
-    tokenizer = _load_tokenizer(source)
+    tokenizer = load_encoder_tokenizer(source)
     lessons = prepare_lessons(config, scheme.names, sides, normalize)
     data = Data(
         train=_side(sides.train, scheme, normalize), held_out=_side(sides.dev, scheme, normalize)
@@ -220,18 +225,6 @@ def _sample(sides: Sides) -> list[str]:
     """Draw the training sentences on which int8 scales are calibrated."""
     order = np.random.default_rng(FIXED_SEED).permutation(len(sides.train))
     return [sides.train[index].text for index in order[:_SAMPLE]]
-
-
-def _load_tokenizer(source: Source) -> PreTrainedTokenizerBase:
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-        source.name, revision=source.revision, local_files_only=source.local_files_only
-    )
-    if not tokenizer.is_fast:
-        raise InputError(
-            f"encoder: {source.name} has only a slow (Python) tokenizer",
-            "Use an encoder with a tokenizer.json.",
-        )
-    return tokenizer
 
 
 def _side(sentences: Sequence[LabelledSentence], scheme: LabelScheme, normalize: Normalize) -> Side:

@@ -115,9 +115,7 @@ class SentenceTrainer(Trainer):
             **options,
         )
         self.config = config
-        progress = not arguments.disable_tqdm
-        self.remove_callback(ProgressCallback if progress else PrinterCallback)
-        self.add_callback(_Bar if progress else ProgressLines)
+        show_progress(self)
         for tracker in self.callback_handler.callbacks:
             # Its default is beside the checkpoints, which are removed when the run is done.
             if isinstance(tracker, TensorBoardCallback) and tracker.logging_dir is None:
@@ -183,6 +181,13 @@ class SentenceTrainer(Trainer):
             "macro_f1": float(f1_score(outcome.label_ids, predicted, average="macro")),
             "accuracy": float(accuracy_score(outcome.label_ids, predicted)),
         }
+
+
+def show_progress(trainer: Trainer) -> None:
+    """Replace the progress of transformers, which writes to stdout, by a bar or lines on stderr."""
+    bar = not trainer.args.disable_tqdm
+    trainer.remove_callback(ProgressCallback if bar else PrinterCallback)
+    trainer.add_callback(_Bar if bar else ProgressLines)
 
 
 def use_bf16(precision: str) -> bool:

@@ -26,7 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `rasd trim`."""
     add_encoder_and_text(parser)
     parser.add_argument(
-        "--grow", type=positive, metavar="N", help="learn N tokens from the text instead (24000)"
+        "--grow",
+        type=positive,
+        metavar="N",
+        help="learn N new tokens from the text instead, such as 24000",
     )
 
 

@@ -41,9 +41,9 @@ class EncoderFiles:
         try:
             config = AutoConfig.from_pretrained(folder)
             tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
-        except (OSError, ValueError) as error:
+        except Exception as error:  # for a broken file tokenizers raises nothing more precise
             raise InputError(
-                f"encoder: {folder} cannot be loaded: {str(error).splitlines()[0]}",
+                f"encoder: {folder} cannot be loaded: {[*str(error).splitlines(), ''][0]}",
                 "Name a folder with config, tokenizer and weights.",
             ) from error
         if config.is_encoder_decoder:

@@ -5,7 +5,7 @@ A new token starts as the mean of the vectors of the old tokens that spell it (G
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from tokenizers import Tokenizer
@@ -29,10 +29,11 @@ class NewTokens:
     old: Sequence[Sequence[int]]
 
 
-def learn_tokens(original: Vocabulary, texts: Iterable[str], size: int) -> NewTokens:
-    """Learn `size` Unigram tokens from normalised texts.
+def learn_tokens(
+    original: Vocabulary, essential: Collection[int], texts: Iterable[str], size: int
+) -> NewTokens:
+    """Learn `size` Unigram tokens from normalised texts; keep the old tokens `essential` too.
 
-    The special and added tokens and the single characters of the old vocabulary are kept besides.
     Raises InputError for a vocabulary that is not Unigram, or if the text has too few words.
     """
     if original.kind != "Unigram":
@@ -41,11 +42,11 @@ def learn_tokens(original: Vocabulary, texts: Iterable[str], size: int) -> NewTo
             "Only a Unigram tokenizer (XLM-R, multilingual-e5) can get a new vocabulary.",
         )
     learned = _learn(original, texts, size)
-    kept = {original.pieces[number]: number for number in sorted(original.essential())}
+    kept = {original.pieces[number]: number for number in sorted(essential)}
     special = original.added()
     scored = [(token, 0.0) for token in special]
     scored += [(token, score) for token, score in learned if token not in special]
-    # A character that the text lacks must cost more than any learned token.
+    # A character that the text lacks must not cost less than any learned token.
     lowest = min(score for _, score in learned)
     known = {token for token, _ in scored}
     scored += [(token, lowest) for token in kept if token not in known]
@@ -62,10 +63,19 @@ def _learn(original: Vocabulary, texts: Iterable[str], size: int) -> list[tuple[
     )
     try:
         learner.train_from_iterator(texts, trainer)
+    except InputError:  # of the text's reader
+        raise
     except Exception as error:  # the library raises nothing more precise
-        raise InputError(
-            f"--grow {size}: no vocabulary can be learned from this text ({error})",
-            "Name more text, or ask for fewer tokens.",
-        ) from error
+        raise _nothing_learned(size, f" ({error})") from error
     vocabulary = json.loads(learner.to_str())["model"]["vocab"]
-    return [(token, score) for token, score in vocabulary if token != _UNKNOWN]
+    learned = [(token, score) for token, score in vocabulary if token != _UNKNOWN]
+    if not learned:
+        raise _nothing_learned(size, "")
+    return learned
+
+
+def _nothing_learned(size: int, why: str) -> InputError:
+    return InputError(
+        f"--grow {size}: no vocabulary can be learned from this text{why}",
+        "Name more text, or ask for another number of tokens.",
+    )

@@ -20,7 +20,7 @@ from serving.files.fields import ReadOptions
 from serving.files.sources import Source, find_sources
 from serving.progress import SentenceProgress
 from serving.text.normalize import NORMALIZERS
-from training.model.classifier import load_encoder
+from training.model.classifier import load_encoder, longest_input
 from training.trim.encoder_files import EncoderFiles, load_encoder_files
 from training.trim.grow import learn_tokens
 from training.trim.vocabulary import Vocabulary
@@ -72,13 +72,14 @@ def grow(
     text = _Text(find_sources(files), normalizer, text_field)
     logging.disable_progress_bar()
     original = load_encoder_files(encoder)
+    essential = original.essential()
     _say("learning the tokens")
-    tokens = learn_tokens(original.vocabulary, text.lines(), size)
+    tokens = learn_tokens(original.vocabulary, essential, text.lines(), size)
     with atomic_folder(out) as folder:
         original.save_new(tokens, folder)
         _say("counting the tokens of every line")
         grown = EncoderFiles.read(folder, original.name)
-        before, after = (text.usage(files.vocabulary) for files in (original, grown))
+        before, after = (text.usage(one.vocabulary) for one in (original, grown))
         similarity = _similarity(original, grown, list(before.sample.values()))
         report = _growth(original, grown, before, after, similarity)
         _write_readme(folder, original, _grown_card(original, before.lines, normalizer), report)
@@ -189,10 +190,8 @@ def _drawn(encoder: EncoderFiles, texts: Sequence[str]) -> tuple[list[str], int]
     """Return some texts of many lengths, and how many tokens of them the encoder can read."""
     texts = sorted(texts, key=len)
     step = max(1.0, len(texts) / _SAMPLE)
-    # RoBERTa's first token has position 2.
-    positions = encoder.config.get("max_position_embeddings", _SAMPLE_TOKENS + 2)
     drawn = [texts[int(number * step)] for number in range(min(_SAMPLE, len(texts)))]
-    return drawn, min(_SAMPLE_TOKENS, positions - 2)
+    return drawn, longest_input(encoder.config, _SAMPLE_TOKENS)
 
 
 def _outputs(encoder: EncoderFiles, texts: Sequence[str], max_length: int) -> list[torch.Tensor]:

@@ -32,7 +32,7 @@ class Vocabulary:
         if kind not in ("WordPiece", "Unigram"):
             raise InputError(
                 f"{name}: its model is {kind or 'not named'}",
-                "rasd trim needs a tokenizer of WordPiece (BERT, AraBERT) or Unigram "
+                "Name an encoder whose tokenizer is WordPiece (BERT, AraBERT) or Unigram "
                 "(XLM-R, multilingual-e5).",
             )
         self.tokenizer: Tokenizer = Tokenizer.from_str(text)

@@ -70,6 +70,8 @@ def validate_deep(
 
     Raises InputError if the files have problems or too few sentences.
     """
+    if out is not None and out.is_dir():
+        raise InputError(f"{out}: a folder, not a file", "Name a file with -o.")
     normalize = NORMALIZERS["light"].apply
     # Repeated texts are findings here, so none is dropped.
     data = read_labelled(paths, scheme, normalize, "keep", fields)
@@ -90,8 +92,15 @@ def validate_deep(
     labels = np.array([names.index(sentence.label) for sentence in sentences])
     texts = [normalize(sentence.text) for sentence in sentences]
     pairs = near_identical([leak_key(text, normalize) or text for text in texts])
-    vectors = embed(texts, encoder)
-    probabilities = label_probabilities(texts, vectors, labels, groups(pairs, len(texts)))
+    group = groups(pairs, len(texts))
+    # A fold with all of a label's sentences would leave none to learn it from.
+    if alike := [name for i, name in enumerate(names) if len(set(group[labels == i])) < 2]:
+        raise InputError(
+            f"{files}: too little data for --deep: all sentences of {', '.join(alike)} are "
+            "near-identical",
+            "Add sentences that differ, or leave the label out.",
+        )
+    probabilities = label_probabilities(texts, embed(texts, encoder), labels, group)
     findings = find(labels, probabilities, pairs)
     if out is not None:
         _write(findings, sentences, names, probabilities, out)

@@ -1,6 +1,7 @@
 """`rasd adapt`: an encoder learns the wording of unlabelled text, and survives a kill."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,11 +15,12 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-from safetensors.torch import load_file  # noqa: E402
-from transformers import AutoTokenizer  # noqa: E402
+from safetensors.torch import load_file, save_file  # noqa: E402
+from transformers import AutoTokenizer, ElectraConfig, ElectraModel  # noqa: E402
 
 from serving.cli import main  # noqa: E402
-from training.adapt.model import Masking  # noqa: E402
+from training.adapt import run as adapt_run  # noqa: E402
+from training.adapt.model import MaskedLanguageModel, Masking  # noqa: E402
 from training.model.classifier import load_encoder  # noqa: E402
 
 PADDING, START, END, MASK, SIZE = 1, 0, 2, 4, 500
@@ -126,3 +128,99 @@ def test_about_15_percent_are_guessed_and_most_of_them_are_hidden():
     assert 0.77 < hidden < 0.83
     same = (batch["input_ids"] == batch["labels"])[chosen].float().mean()
     assert 0.08 < same < 0.13
+
+
+@pytest.fixture
+def interrupted(monkeypatch):
+    """Training that writes a checkpoint and is then cut off."""
+
+    def train(model, train, masking, plan, work):
+        (work / "checkpoint-5").mkdir(parents=True, exist_ok=True)
+        (work / "checkpoint-5" / "complete").touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(adapt_run, "_train", train)
+
+
+@pytest.mark.usefixtures("interrupted")
+def test_an_unfinished_run_with_another_encoder_of_the_same_name_is_not_resumed(
+    unigram_encoder, archive, tmp_path, capsys
+):
+    out = tmp_path / "out"
+    assert adapt(unigram_encoder, archive, out) == 130
+    assert adapt(unigram_encoder, archive, out) == 130
+    assert "resuming the unfinished run" in capsys.readouterr().err
+    other = tmp_path / unigram_encoder.name
+    shutil.copytree(unigram_encoder, other)
+    weights = load_file(other / "model.safetensors")
+    save_file({name: value + 1 for name, value in weights.items()}, other / "model.safetensors")
+    assert adapt(other, archive, out) == 2
+    assert "an unfinished run with another encoder\n" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("interrupted")
+def test_an_unfinished_run_with_another_text_is_not_resumed(
+    unigram_encoder, archive, tmp_path, capsys
+):
+    out, grown = tmp_path / "out", tmp_path / "archive.jsonl"
+    shutil.copyfile(archive, grown)
+    assert adapt(unigram_encoder, grown, out) == 130
+    with grown.open("a", encoding="utf-8") as stream:
+        stream.write('{"text": "نفت الوزارة صحة ما تردد عن سقوط طائرة شرق المدينة صباح اليوم."}\n')
+    assert adapt(unigram_encoder, grown, out) == 2
+    assert "an unfinished run with another text\n" in capsys.readouterr().err
+
+
+def test_a_training_that_diverges_leaves_nothing(
+    unigram_encoder, archive, tmp_path, monkeypatch, capsys
+):
+    loss = torch.tensor(float("nan"))
+    monkeypatch.setattr(adapt_run.Trainer, "training_step", lambda *_, **__: loss)
+    assert adapt(unigram_encoder, archive, tmp_path / "out") == 1
+    told = "the training diverged: the loss is nan at step 1\nLower --learning-rate (0.0004).\n"
+    assert told in capsys.readouterr().err
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_too_little_memory(unigram_encoder, archive, tmp_path, monkeypatch, capsys):
+    def step(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(adapt_run.Trainer, "training_step", step)
+    assert adapt(unigram_encoder, archive, tmp_path / "out") == 1
+    assert "out of memory with --batch-size 256\nHalve it.\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("rate", ["nan", "0", "-1e-3", "2", "fast"])
+def test_a_learning_rate_that_cannot_be(rate, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        adapt("none", "none", tmp_path / "out", f"--learning-rate={rate}")
+    assert "is not a number above 0 and up to 0.1" in capsys.readouterr().err
+
+
+def test_the_report_alone_is_written_to_stdout(
+    unigram_encoder, archive, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert adapt(unigram_encoder, archive, tmp_path / "out") == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.partition(" ")[0] for line in printed] == ["hidden", str(tmp_path / "out/encoder")]
+
+
+def test_a_batch_with_nothing_to_guess_has_loss_0_and_narrow_embeddings_have_a_head():
+    config = ElectraConfig(
+        vocab_size=50,
+        embedding_size=8,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+    )
+    model = MaskedLanguageModel(ElectraModel(config))
+    ids, mask = torch.full((2, 5), 7), torch.ones((2, 5), dtype=torch.int64)
+    nothing = model(ids, mask, torch.full((2, 5), -100))
+    assert nothing["loss"] == 0
+    nothing["loss"].backward()
+    something = model(ids, mask, torch.tensor([[7, -100, -100, -100, -100]] * 2))
+    assert something["loss"] > 0
+    assert something["guesses"].shape == (2,)

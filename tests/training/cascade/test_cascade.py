@@ -29,9 +29,9 @@ def sentences(labelled):
     return [json.loads(line)["text"] for line in lines] + ["…"]
 
 
-def make(out, labelled, first="fast", second="default"):
+def make(out, labelled, first="fast", second="default", *more):
     files = ("--dev", str(labelled), "--out", str(out))
-    return cli.main(["cascade", str(first), str(second), *files, "--below", str(BELOW)])
+    return cli.main(["cascade", str(first), str(second), *files, "--below", str(BELOW), *more])
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +119,26 @@ def test_drift_takes_it_too(cascade, labelled, capsys):
     arguments = ["drift", str(labelled), "--reference", str(labelled), "--unit", "sentence"]
     assert cli.main([*arguments, "--model", str(cascade)]) == 0
     assert "Retraining is not due." in capsys.readouterr().out
+
+
+def test_a_name_that_no_bundle_can_have(labelled, tmp_path, capsys):
+    assert make(tmp_path / "out", labelled, "fast", "default", "--name", "my model") == 2
+    assert "--name 'my model': not the name of a bundle" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_with_the_name_of_an_included_model_is_copied(labelled, tmp_path, monkeypatch):
+    shutil.copytree(shipped_model("default"), tmp_path / "fast")
+    monkeypatch.chdir(tmp_path)
+    assert make(tmp_path / "out", labelled) == 0
+    assert Bundle.load(tmp_path / "out").stages[0].manifest.name == "default"
+
+
+def test_labels_of_another_colour_are_refused(labelled, tmp_path, capsys):
+    other = tmp_path / "other"
+    shutil.copytree(shipped_model("default"), other)
+    manifest = json.loads((other / "bundle.json").read_text("utf-8"))
+    manifest["scheme"]["labels"][0]["colour"] = "#123456"
+    (other / "bundle.json").write_text(json.dumps(manifest), "utf-8")
+    assert make(tmp_path / "out", labelled, second=other) == 2
+    assert "the same labels, but other Arabic names or colours" in capsys.readouterr().err

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from labelled_files import json_lines, read, refused
 
+from training.labelled.annotation_tools import FormError, part
+
 EXPORTS = Path(__file__).parent / "exports"
 SENTENCES = [
     ("انفجرت عبوة ناسفة قرب سوق السدرة وأصيب أربعة باعة.", "attack_report"),
@@ -211,3 +213,8 @@ def test_a_label_studio_part_whose_labels_are_no_list_is_refused(tmp_path, label
 def test_the_export_files_are_json_as_the_tools_write_it():
     for file in EXPORTS.glob("*.json"):
         assert isinstance(json.loads(file.read_text(encoding="utf-8")), list), file
+
+
+def test_half_a_character_is_no_reason_to_fail_otherwise():
+    with pytest.raises(FormError, match="is not the text that it quotes"):
+        part("\ud800 قال", 0, 9, "قال")

@@ -87,6 +87,6 @@ def test_a_training_that_diverges_stops_and_leaves_nothing(tiny_run, tiny_encode
     )
     assert run.returncode == 1
     assert "rasd: the training diverged: the loss is" in run.stderr
-    assert "Lower optimisation.learning_rate (0.1)" in run.stderr
+    assert "\nLower optimisation.learning_rate (0.1)" in run.stderr
     assert "Traceback" not in run.stderr
     assert not list((tmp_path / "run").iterdir())

@@ -1,6 +1,7 @@
 """`rasd trim --grow`: tokens learned from the user's text, so that a sentence has fewer."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,38 @@ def test_too_few_tokens_for_the_characters_of_the_text(unigram_encoder, text, tm
     assert grow(unigram_encoder, text, tmp_path / "out", 3) == 2
     assert "--grow 3" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_text_without_a_word(unigram_encoder, tmp_path, capsys):
+    empty = tmp_path / "empty.txt"
+    empty.write_text("\n", encoding="utf-8")
+    assert grow(unigram_encoder, empty, tmp_path / "out") == 2
+    assert "no vocabulary can be learned from this text\n" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_broken_record_is_named(unigram_encoder, tmp_path, capsys):
+    broken = tmp_path / "broken.jsonl"
+    broken.write_text('{"text": "نفت الوزارة"}\n{"text": \n', encoding="utf-8")
+    assert grow(unigram_encoder, broken, tmp_path / "out") == 2
+    assert f"rasd: {broken}: line 2: not JSON" in capsys.readouterr().err
+
+
+def test_an_ordinary_token_that_config_json_names_is_kept(unigram_encoder, text, tmp_path, capsys):
+    encoder = tmp_path / "encoder"
+    shutil.copytree(unigram_encoder, encoder)
+    tokenizer = AutoTokenizer.from_pretrained(encoder)
+    number = max(
+        range(len(tokenizer) - 1), key=lambda one: len(tokenizer.convert_ids_to_tokens(one))
+    )
+    config = json.loads((encoder / "config.json").read_text("utf-8")) | {"sep_token_id": number}
+    (encoder / "config.json").write_text(json.dumps(config), "utf-8")
+    assert grow(encoder, text, tmp_path / "out", 800) == 0
+    grown = AutoTokenizer.from_pretrained(tmp_path / "out")
+    found = AutoConfig.from_pretrained(tmp_path / "out").sep_token_id
+    assert grown.convert_ids_to_tokens(found) == tokenizer.convert_ids_to_tokens(number)
+
+    config["sep_token_id"] = 99_999
+    (encoder / "config.json").write_text(json.dumps(config), "utf-8")
+    assert grow(encoder, text, tmp_path / "more", 800) == 2
+    assert "sep_token_id is 99999, not a token's id" in capsys.readouterr().err

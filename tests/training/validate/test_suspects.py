@@ -123,3 +123,18 @@ def test_too_few_sentences_are_refused(authored, tiny_encoder, tmp_path):
     with pytest.raises(InputError, match=r"too little data for --deep: .* has \d"):
         validate_deep([data], SCHEME, tmp_path / "out.csv", str(tiny_encoder))
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_label_whose_sentences_are_all_near_identical_is_refused(authored, tmp_path):
+    said = "نفت وزارة الدفاع اليوم صحة الأنباء عن سقوط طائرة تابعة لها في الصحراء"
+    alike = [{"text": f"{said} {number}", "label": "denial"} for number in range(10)]
+    others = [row for row in authored if row["label"] == "other"][:15]
+    file = write(tmp_path / "alike.jsonl", [*alike, *others])
+    with pytest.raises(InputError, match="all sentences of denial are near-identical"):
+        validate_deep([file], SCHEME, None)
+
+
+def test_a_folder_in_place_of_the_findings_is_refused_at_once(authored, tmp_path):
+    file = write(tmp_path / "few.jsonl", authored[:30])
+    with pytest.raises(InputError, match="a folder, not a file"):
+        validate_deep([file], SCHEME, tmp_path)
