@@ -63,5 +63,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output (head, less) has ended, which is not an error.
         sys.stderr.close()
         return 0
+    except OSError as error:
+        if options.debug:
+            raise
+        place = f"{shown(str(error.filename))}: " if error.filename else ""
+        sys.stderr.write(
+            f"rasd: {place}{error.strerror or error}\n"
+            "Check that the place exists, that you may read and write it, and that the disk has room.\n"
+        )
+        return 1
     except KeyboardInterrupt:
         return 130

@@ -96,3 +96,12 @@ def test_a_folder_that_is_no_checkpoint_is_named(tmp_path):
 @pytest.mark.parametrize("command", ["evaluate", "validate"])
 def test_a_missing_file_is_named(command, tmp_path):
     assert "none.jsonl" in refused(command, tmp_path / "none.jsonl")
+
+
+def test_an_output_that_the_system_refuses_is_named(authored, tmp_path):
+    file = labelled(tmp_path, authored[:20])
+    run = rasd("evaluate", file, "--model", "fast", "--out", "/proc/report")
+    assert run.returncode == 1
+    first, second = run.stderr.splitlines()[-2:]
+    assert first.startswith("rasd: /proc/report: ")
+    assert second.startswith("Check that the place exists")
