@@ -1,5 +1,6 @@
 """Exact repeats are scored once: wire copy recurs all over an archive."""
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -8,6 +9,8 @@ from serving.records import Prediction, Refusal
 
 # Sentences that are remembered. One takes about 1 kB with its text and probabilities.
 CAPACITY = 100_000
+# With `--unit sentence` a text may be as long as a record: longer ones are remembered by digest.
+_LONG = 1000
 
 
 class CachedClassifier:
@@ -30,16 +33,24 @@ class CachedClassifier:
     def classify(self, sentences: Sequence[str]) -> list[Prediction | Refusal]:
         """Return one answer per sentence, in the order given."""
         known = self._answers
-        missing = list(dict.fromkeys(text for text in sentences if text not in known))
-        fresh = dict(zip(missing, self.classifier.classify(missing), strict=True))
+        keys = [_key(text) for text in sentences]
+        missing = {key: text for key, text in zip(keys, sentences, strict=True) if key not in known}
+        answered = self.classifier.classify(list(missing.values()))
+        fresh = dict(zip(missing, answered, strict=True))
         self.sentences += len(sentences)
         self.repeats += len(sentences) - len(missing)
         answers = []
-        for text in sentences:
-            answer = fresh.get(text) or known[text]
+        for key in keys:
+            answer = fresh.get(key) or known[key]
             answers.append(answer)
-            known[text] = answer
-            known.move_to_end(text)
+            known[key] = answer
+            known.move_to_end(key)
         while len(known) > self.capacity:
             known.popitem(last=False)
         return answers
+
+
+def _key(text: str) -> str:
+    if len(text) <= _LONG:
+        return text
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
