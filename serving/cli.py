@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         place = f"{shown(str(error.filename))}: " if error.filename else ""
         sys.stderr.write(
             f"rasd: {place}{error.strerror or error}\n"
-            "Check that the place exists, that you may read and write it, and that the disk has room.\n"
+            "Check that it exists, that you may read and write it, and that the disk has room.\n"
         )
         return 1
     except KeyboardInterrupt:

@@ -104,4 +104,4 @@ def test_an_output_that_the_system_refuses_is_named(authored, tmp_path):
     assert run.returncode == 1
     first, second = run.stderr.splitlines()[-2:]
     assert first.startswith("rasd: /proc/report: ")
-    assert second.startswith("Check that the place exists")
+    assert second.startswith("Check that it exists")
