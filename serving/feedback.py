@@ -242,7 +242,11 @@ def open_store(address: str, *, create: bool = True) -> FeedbackStore:
             f"{shown}: the driver {error.name} is not installed",
             "Install it with: pip install 'rasd[postgres]'",
         ) from error
-    missing = InputError(f"{shown}: holds no corrections", "Name the service's database.")
+    missing = InputError(
+        f"{shown}: holds no corrections",
+        "Name the service's database: feedback.database in its configuration, else feedback.db in "
+        "the folder where it was started.",
+    )
     if not create and not _is_postgresql(url) and not Path(str(url.database)).is_file():
         raise missing
     try:
