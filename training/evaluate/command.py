@@ -1,7 +1,7 @@
 """Measure a model on labelled sentences, alone or against another.
 
 Prints metrics with 95 % bootstrap intervals, the weakest subgroups and, with
---compare, the difference to another model. Use sentences that neither model
+--compare, the difference from another model. Use sentences that neither model
 was trained on. With --behaviour it runs behaviour tests instead: passes by
 kind, and every case that fails.
 
@@ -32,7 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="behaviour tests, a .jsonl file (FILE left out: the included ones)",
     )
     parser.add_argument(
-        "--model", type=Path, help="default (used if omitted), fast, or the folder of a bundle"
+        "--model",
+        type=Path,
+        help="default (used if omitted), fast, cascade, or the folder of a bundle",
     )
     parser.add_argument(
         "--compare", type=Path, metavar="MODEL", help="another model, measured on the same files"
@@ -42,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="DIR",
         help="folder for report.html, metrics.json and the plots, or for behaviour.json; older "
-        "ones are replaced",
+        "files are replaced",
     )
     add_options(parser)
 
