@@ -24,7 +24,7 @@ except ImportError as error:
     raise SystemExit("benchmarks/sentences.py needs pysbd: pip install 'rasd[dev]'") from error
 
 ROOT = Path(__file__).parents[1]
-ARTICLES = ROOT / "tests" / "serving" / "articles"
+ARTICLES = ROOT / "tests" / "serving" / "text" / "articles"
 MEGABYTE = 1_000_000
 # Strings that a hostile document might repeat; splitting must still take linear time.
 HOSTILE = (
