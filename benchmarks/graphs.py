@@ -1,4 +1,4 @@
-"""The classifiers that `arabert.py` and `int8.py` measure, their graphs, and int8's error."""
+"""The classifiers that `arabert_size.py` and `int8.py` measure, their graphs, and int8's error."""
 
 import logging
 from collections.abc import Sequence

@@ -2,8 +2,8 @@
 
     python benchmarks/int8.py [--encoder FOLDER] [--checkpoint FOLDER]
 
-There are two models: one of AraBERT's shape with random weights (see `benchmarks/arabert.py`), and
-the included encoder with a new head, or a checkpoint of `rasd train`. Speeds are in tokens per
+There are two models: one of AraBERT's shape with random weights (see `benchmarks/arabert_size.py`),
+and the included encoder with a new head, or a checkpoint of `rasd train`. Speeds are in tokens per
 second, with intra-op threads. GOP/s counts only the products with weights (two operations per
 weight and token), over the time of the whole graph. The column MatMulInteger is the limit: what
 that operator of ONNX Runtime reaches on these products alone, one after the other, at the same

@@ -8,11 +8,11 @@ has little effect. Needs the dev extra (`arabert`).
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from arabert.preprocess import ArabertPreprocessor
 from rich.console import Console
 from rich.table import Table
 
@@ -41,10 +41,6 @@ def seconds(function: Callable[[str], str], texts: list[str]) -> float:
 def main() -> None:
     """Measure and print the table."""
     argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
-    # Python looks in the folder of a script first, where arabert.py hides the package of that name.
-    sys.path.remove(str(Path(__file__).parent))
-    from arabert.preprocess import ArabertPreprocessor
-
     texts = sentences()
     original = "arabert 1.0.1 (original)"
     rivals = {name: normalizer.apply for name, normalizer in NORMALIZERS.items()}

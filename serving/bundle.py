@@ -18,7 +18,7 @@ from pydantic import (
     ValidationError,
 )
 
-from serving.errors import InputError
+from serving.errors import InputError, did_you_mean
 from serving.labels import LabelScheme
 from serving.machine import Arithmetic
 from serving.onnx_files import external_files
@@ -190,7 +190,8 @@ def read_manifest(folder: Path) -> Manifest:
     ours = ", ".join(included_models())
     remedy = f"Name a folder made by `rasd train` or `rasd export`, or an included model: {ours}."
     if not os.path.isdir(folder):  # noqa: PTH112 - Path's raises where a name is too long
-        raise InputError(f"{folder}: no such model folder", remedy)
+        hint = did_you_mean(str(folder), included_models())
+        raise InputError(f"{folder}: no such model folder", remedy + hint)
     try:
         if not path.exists():
             raise InputError(f"{folder}: not a bundle: {MANIFEST} is missing", remedy)

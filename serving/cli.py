@@ -17,6 +17,15 @@ class _Parser(argparse.ArgumentParser):
         """End with exit code 2."""
         self.exit(2, f"{self.prog}: {shown(message)}\n`{self.prog} --help` says what it takes.\n")
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Reject a value that is not among the choices, naming the one that may have been meant."""
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            if hint := did_you_mean(str(value), map(str, action.choices or ())):
+                error.message += f".{hint}"
+            raise
+
     def parse_known_args(self, *given: Any, **named: Any) -> Any:
         """Reject unknown arguments here, where the options that may have been meant are known.
 

@@ -45,7 +45,8 @@ def read_yaml(path: Path, *, example: str) -> tuple[dict[str, Any], dict[Key, in
         raise InputError(f"{path}: nested too deeply", f"See {example} for the form.") from error
     except OSError as error:
         raise InputError(
-            f"{path}: cannot be read ({error.strerror})", "Name a configuration that exists."
+            f"{path}: cannot be read ({error.strerror})",
+            f"Name a configuration that exists; {example} is in the repository of rasd.",
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)

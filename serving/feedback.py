@@ -245,7 +245,11 @@ def open_store(address: str, *, create: bool = True) -> FeedbackStore:
     except (SQLAlchemyError, ValueError) as error:
         # The reason may quote an option's value.
         raise InputError(f"{shown}: a wrong option after the question mark", _FORMS) from error
-    missing = InputError(f"{shown}: holds no corrections", "Name the service's database.")
+    missing = InputError(
+        f"{shown}: holds no corrections",
+        "Name the service's database: feedback.database in its configuration, else feedback.db in "
+        "the folder where it was started.",
+    )
     if not create and not _is_postgresql(url) and not Path(str(url.database)).is_file():
         raise missing
     try:

@@ -2,10 +2,12 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -183,3 +185,15 @@ def test_onnx_runtime_keeps_no_record_of_its_use(tmp_path):
         check=True,
     )
     assert not list(tmp_path.rglob("*onnxruntime*"))
+
+
+def test_no_benchmark_hides_a_package_of_the_same_name():
+    """`python benchmarks/FILE.py` finds its neighbours before installed packages."""
+    names = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
+    assert not names & packages_distributions().keys()
+
+
+def test_the_paths_in_the_tests_that_benchmarks_read_are_there():
+    for path in (ROOT / "benchmarks").glob("*.py"):
+        for parts in re.findall(r'ROOT / "tests"((?: / "\w+")+)', path.read_text(encoding="utf-8")):
+            assert ROOT.joinpath("tests", *re.findall(r"\w+", parts)).exists()

@@ -117,8 +117,8 @@ class Parts:
             )
             how = "Name that --model" if changed == ["model"] else "Repeat the earlier command"
             raise InputError(
-                f"{self.folder}: holds an unfinished run of something else: {details}",
-                f"{how} to continue it, or start over with --restart.",
+                f"{self.folder}: holds another run: {details}",
+                f"{how} to continue it, start over with --restart, or name another output.",
             )
         return True
 

@@ -70,7 +70,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--output",
         default="-",
         metavar="OUT",
-        help="output file, or a folder for parts, written as DIR/ (default: -, stdout)",
+        help="output file, or a folder for parts, written as DIR/ (default: standard output)",
     )
     parser.add_argument(
         "--format", choices=tuple(FORMATS.values()), help="output format (default: see below)"
@@ -84,7 +84,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--input-format",
         choices=get_args(Kind),
-        help="read every input as this, whatever its name or first lines",
+        help="read every input in this format, whatever its name or first lines",
     )
     parser.add_argument(
         "--unit",
@@ -112,13 +112,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         type=_names,
         default=(),
         metavar="NAMES",
-        help="fields to copy to every output record: date,source,url; all; document_text is the "
-        "text that offsets refer to",
+        help="fields to copy to every output record, such as date,source,url; or all. "
+        "document_text adds the text that offsets refer to",
     )
     parser.add_argument(
         "--repair",
         action="store_true",
-        help="repair text that was decoded wrongly, where that loses nothing (needs rasd[repair])",
+        help="repair wrongly decoded text, if nothing is lost by it (needs rasd[repair])",
     )
     parser.add_argument(
         "--check",
@@ -150,7 +150,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--cache",
         type=whole_number,
         metavar="N",
-        help="sentences to remember, so that exact repeats are scored once; 0 is none "
+        help="sentences to remember, so that exact repeats are scored once; 0 remembers none "
         "(default: 100000)",
     )
     archive.add_argument(

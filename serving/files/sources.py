@@ -4,7 +4,7 @@ import errno
 import io
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
@@ -60,6 +60,18 @@ SUPPORTED = (
     f"Supported: {', '.join(SUFFIXES)}, each also as {' or '.join(PROGRAMS)}; folders of them; "
     "- for stdin; URLs."
 )
+_CHECK_NAME = "Check its name, and whether you are in the right folder."
+# How to make a file that can be read of one that cannot.
+_FROM_WORD = "Save it as plain text (.txt) in UTF-8 with the program that wrote it."
+_CONVERSIONS = {
+    ".pdf": "Take the text out of it: pdftotext -enc UTF-8 FILE.pdf FILE.txt.",
+    ".doc": _FROM_WORD,
+    ".docx": _FROM_WORD,
+    ".odt": _FROM_WORD,
+    ".rtf": _FROM_WORD,
+    ".ods": "Save it as .xlsx or .csv.",
+    ".xls": "Save it as .xlsx or .csv.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,14 +210,15 @@ def find_sources(inputs: Sequence[str], kind: Kind | None = None) -> list[Source
         elif urls.is_url(name):
             sources += _at_url(name, kind)
         elif not name or not path.exists():
-            raise InputError(f"{name or repr(name)}: no such file or folder", SUPPORTED)
+            raise InputError(f"{name or repr(name)}: no such file or folder", _CHECK_NAME)
         elif path.is_dir():
             sources += _search(path, kind)
         else:
             source = recognise(path, name, kind)
             if source.kind is None:
                 problem = f"{name}: cannot read this kind of file ({suffix_of(path)})"
-                raise InputError(problem, f"{SUPPORTED} --input-format names the format.")
+                remedy = f"{_supported_instead({path})} If its name is wrong, use --input-format."
+                raise InputError(problem, remedy)
             if not os.access(path, os.R_OK):
                 raise InputError(f"{source}: may not be read", "Check the file's permissions.")
             if not path.is_file():
@@ -234,6 +247,13 @@ def form_of(name: str) -> tuple[Kind | None, str | None]:
     return SUFFIXES.get(inner.suffix.lower()), compression
 
 
+def _supported_instead(paths: Iterable[PurePath]) -> str:
+    """Return the remedy for files of other kinds: how to convert them, and what can be read."""
+    suffixes = {path.suffix.lower() for path in paths}
+    known = dict.fromkeys(how for suffix, how in _CONVERSIONS.items() if suffix in suffixes)
+    return " ".join([*known, SUPPORTED])
+
+
 def suffix_of(path: PurePath) -> str:
     """Return a file's suffix for an error message: `.docx`, `.docx.gz` or `no suffix`."""
     compressed = path.suffix.lower() in PROGRAMS
@@ -250,8 +270,9 @@ def _at_url(url: str, kind: Kind | None) -> list[Source]:
         if kind or its_kind:
             sources.append(Source(place, name, kind or its_kind, compression))
     if not sources:
-        what = "no supported file" if found else "no such file or folder"
-        raise InputError(f"{url}: {what}", SUPPORTED)
+        if not found:
+            raise InputError(f"{url}: no such file or folder", "Check the URL.")
+        raise InputError(f"{url}: no supported file", SUPPORTED)
     if others := len(found) - len(sources):
         tell(f"{url}: skipped files of other kinds: {others:,}")
     return sources
@@ -272,7 +293,8 @@ def _search(folder: Path, kind: Kind | None) -> list[Source]:
         paths += [Path(parent, name) for name in names if not name.startswith(".")]
     supported = [path for path in sorted(paths) if recognise(path, "").kind]
     if not supported:
-        raise InputError(f"{folder}: no supported file in this folder", SUPPORTED)
+        remedy = _supported_instead(paths)
+        raise InputError(f"{folder}: no supported file in this folder", remedy)
     if others := set(paths).difference(supported):
         kinds = ", ".join(sorted({suffix_of(path) for path in others}))
         tell(f"{folder}: skipped files of other kinds: {len(others):,} ({kinds})")

@@ -49,7 +49,7 @@ def current_folder(registry: Path) -> Path:
     if name is None:
         raise InputError(
             f"{registry / CURRENT}: there is no current version",
-            "Choose one with `rasd models promote NAME`.",
+            "Add a model with `rasd models add BUNDLE`, then `rasd models promote NAME`.",
         )
     folder = registry / VERSIONS / name
     if not folder.is_dir():

@@ -14,9 +14,8 @@ Summarise what `rasd classify` wrote, as one HTML page that needs no network.
 RESULTS is one or more files of records (.jsonl, .csv or .parquet, also compressed), or folders of
 them, such as the parts that `rasd classify -o DIR/` leaves. If the records carry the fields `date`,
 `outlet` or `source`, and `url`, the page also shows labels over time and by outlet, puts denials
-beside the claims of the same day, and links sentences to their articles. A field may also be in the
-names of folders (`--partition-by`). Memory does not grow with the
-results."""
+beside the claims of the same day, and links sentences to their articles. Fields are also read from
+the names of folders that `--partition-by` made. Memory does not grow with the results."""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

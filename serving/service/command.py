@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 THREADS = 4
 
 _DESCRIPTION = """\
-Serve a model over HTTP, with a web app, until Ctrl+C or SIGTERM.
+Serve a model over HTTP, with a web page, until Ctrl+C or SIGTERM.
 
-GET / is the web app, POST /v1/classify and POST /predict label text, /docs documents the API, and
+GET / is the web page, POST /v1/classify and POST /predict label text, /docs documents the API, and
 /livez, /readyz and /metrics are for monitoring. Command-line options override the configuration
 file."""
 
@@ -31,7 +31,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the verb to the command line."""
     parser = subparsers.add_parser(
         "serve",
-        help="serve a model over HTTP, with a web app",
+        help="serve a model over HTTP, with a web page",
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -60,7 +60,9 @@ COLUMNS = tuple(column.name for column in fields(LabelledRow))
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the verb to the command line."""
     actions = subparsers.add_parser(
-        "feedback", help="export the corrections that users made on the web app or over HTTP"
+        "feedback",
+        help="export the corrections that users made on the web page or over HTTP",
+        description="Export the corrections that users made on the web page or over HTTP.",
     ).add_subparsers(dest="action", metavar="ACTION", required=True)
     parser = actions.add_parser(
         "export",

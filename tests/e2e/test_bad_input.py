@@ -62,7 +62,11 @@ BAD_FILES = {
         (b"id,story\n1,x\n", "no field 'text'; the fields are 'id', 'story'", "--text-field"),
         (b"id,text\n1,a, b\n", "line 2: 3 cells, the header has 2", "Quote"),
     ],
-    "news.docx": [(b"PK", "(.docx)", ".txt, .jsonl")],
+    "news.docx": [
+        (b"PK", "(.docx)", ".txt, .jsonl"),
+        (b"PK", "(.docx)", "Save it as plain text (.txt) in UTF-8"),
+    ],
+    "news.PDF": [(b"%PDF-1.7", "(.PDF)", "pdftotext")],
     "news.txt.gz": [(b"news", "not a complete gzip file", "gzip -t")],
 }
 
@@ -84,7 +88,7 @@ def test_a_bad_file(rasd, tmp_path, name, bad):
 
 
 def test_a_missing_file(rasd, tmp_path):
-    refused(rasd, tmp_path, "no.txt", problem="no.txt: no such file", remedy="Supported: .txt")
+    refused(rasd, tmp_path, "no.txt", problem="no.txt: no such file", remedy="Check its name")
 
 
 def test_a_folder_without_texts(rasd, tmp_path):
@@ -162,6 +166,8 @@ def test_what_was_there_before_stays_when_a_run_fails(rasd, tmp_path):
         ("serve --port 65536", "'65536' is not a whole number from 0 to 65535", "serve"),
         ("feedback exprt", "invalid choice: 'exprt'", "feedback"),
         ("clasify a.txt", "invalid choice: 'clasify' (choose from", ""),
+        ("clasify a.txt", "Did you mean classify?", ""),
+        ("classify a.txt --unit sentences", "Did you mean sentence?", "classify"),
     ],
 )
 def test_wrong_usage_is_two_lines_too(rasd, arguments, problem, asked):

@@ -1,12 +1,12 @@
 """Adapt an encoder to your news by masked language modelling.
 
 The encoder guesses words that are hidden in unlabelled text, as in its
-pretraining. It then knows the names and the wording of that text before
-`rasd train` sees a label; name its folder as `encoder` there. An encoder with
+pretraining. So it knows the names and the wording of your news before it
+learns labels: name its folder as `encoder` for `rasd train`. An encoder with
 new tokens (`rasd trim --grow`) learns them in this way.
 
-Worth it with a GPU and many megabytes of text. A run that was interrupted is
-resumed by its own command.
+It is worth the time with many megabytes of text, and needs a GPU for them. To
+resume an interrupted run, repeat its command.
 
 example: rasd adapt encoders/small --text archive/ --out encoders/adapted
 """
@@ -31,7 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="texts per batch (default: 256)",
     )
     parser.add_argument(
-        "--learning-rate", type=_rate, default=4e-4, metavar="X", help="peak (default: 4e-4)"
+        "--learning-rate",
+        type=_rate,
+        default=4e-4,
+        metavar="X",
+        help="peak learning rate (default: 4e-4)",
     )
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `rasd average`."""
-    sources, out = "two or more `checkpoint` folders", "an existing checkpoint there is replaced"
+    sources = "two or more `checkpoint` folders"
+    out = "folder for the mean; an existing checkpoint there is replaced"
     parser.add_argument("checkpoints", type=Path, nargs="+", metavar="CHECKPOINT", help=sources)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help=out)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `rasd cascade`."""
-    bundle = "a bundle's folder, which is copied, or an included model, which is only referred to"
+    bundle = "a bundle's folder, which is copied, or an included model, which is named only"
     parser.add_argument("first", type=Path, metavar="FIRST", help=bundle)
     parser.add_argument("second", type=Path, metavar="SECOND", help="the same, of the larger model")
     parser.add_argument(

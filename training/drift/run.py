@@ -65,7 +65,9 @@ def _blocks(options: argparse.Namespace, inputs: list[str], classifier: Classifi
         raise InputError(
             f"{', '.join(inputs)}: {len(documents)} documents with text; "
             f"a comparison needs {FEWEST}",
-            "Name more, or add --unit sentence if every record is a sentence of its own.",
+            "Name more."
+            if options.unit == "sentence"
+            else "Name more, or add --unit sentence if every record is a sentence of its own.",
         )
     return kept
 

@@ -1,7 +1,7 @@
 """Measure a model on labelled sentences, alone or against another.
 
 Prints metrics with 95 % bootstrap intervals, the weakest subgroups and, with
---compare, the difference to another model. Use sentences that neither model
+--compare, the difference from another model. Use sentences that neither model
 was trained on. With --behaviour it runs behaviour tests instead: passes by
 kind, and every case that fails.
 
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="DIR",
         help="folder for report.html, metrics.json and the plots, or for behaviour.json; older "
-        "ones are replaced",
+        "files are replaced",
     )
     add_options(parser)
 

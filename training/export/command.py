@@ -13,7 +13,8 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `rasd export`."""
-    source, out = "a `checkpoint` folder of `rasd train`", "an existing bundle there is replaced"
+    source = "a `checkpoint` folder of `rasd train`"
+    out = "folder for the bundle; an existing bundle there is replaced"
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help=source)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help=out)
 

@@ -2,9 +2,9 @@
 
 A challenger is trained from the weights of the champion, the model that is
 served, on the new labels and a part of the base data. Both are compared on
-sentences that neither learned, and a gate decides. Exit code 0: the challenger
-passed, and with --registry it is current. 3: the champion stays. A report says
-why. A killed run continues when the same command is repeated.
+held-out sentences, and a gate decides. Exit code 0: the challenger passed, and
+with --registry it is current. 3: the champion stays. A report says why. A
+killed run continues when the same command is repeated.
 
 example: rasd retrain corrections.jsonl --registry registry --quick
 """
@@ -37,15 +37,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--registry",
         type=Path,
         metavar="DIR",
-        help="its current version is the champion (default: the included model; then the "
-        "challenger stays in its folder)",
+        help="a registry, whose current version is the champion (default: the included model; "
+        "the challenger then stays in its folder)",
     )
     parser.add_argument(
         "--config",
         type=Path,
         default=Path("configs/retrain.yaml"),
         metavar="FILE",
-        help="(default: configs/retrain.yaml)",
+        help="settings of the retraining (default: configs/retrain.yaml)",
     )
     parser.add_argument(
         "--quick",

@@ -27,7 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", type=Path, required=True, metavar="TASKS", help="file to write"
     )
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="for the choice of subjects (default: 0)"
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="random seed of the clusters of subjects (default: 0)",
     )
     add_model(parser)
 

@@ -14,7 +14,9 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `rasd train`."""
-    parser.add_argument("config", type=Path, metavar="CONFIG", help="as configs/compact.yaml")
+    parser.add_argument(
+        "config", type=Path, metavar="CONFIG", help="a configuration such as configs/compact.yaml"
+    )
     parser.add_argument(
         "--set",
         action="append",

@@ -9,9 +9,9 @@ Nothing is written unless every text has the same tokens as before and a sample
 of them the same outputs.
 
 With --grow N an encoder with a Unigram tokenizer gets N new tokens, learned
-from your text, in place of its own. A text then has fewer tokens, so that every
-sentence costs less; but the encoder must learn the tokens: run `rasd adapt`
-on it before `rasd train`.
+from your text, in place of its own. Text then has fewer tokens and costs
+less time. The encoder must learn the new tokens: run `rasd adapt` before
+`rasd train`.
 
 example: rasd trim intfloat/multilingual-e5-small --text archive/ --out encoders/small
 """
@@ -26,10 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `rasd trim`."""
     add_encoder_and_text(parser)
     parser.add_argument(
-        "--grow",
-        type=positive,
-        metavar="N",
-        help="learn N new tokens from the text instead, such as 24000",
+        "--grow", type=positive, metavar="N", help="learn N new tokens from the text, such as 24000"
     )
 
 

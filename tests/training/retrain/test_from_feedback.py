@@ -73,7 +73,9 @@ def test_a_database_without_corrections_is_refused_in_two_lines(database, config
     refused = dry_run(config, database)
     assert refused.returncode == 2
     assert len(refused.stderr.splitlines()) == 2
-    assert refused.stderr.endswith("holds no corrections\nName the service's database.\n")
+    problem, remedy = refused.stderr.splitlines()
+    assert problem.endswith("holds no corrections")
+    assert remedy.startswith("Name the service's database: feedback.database in its configuration")
 
 
 def test_an_address_that_is_none_is_refused_and_its_password_not_shown(config):

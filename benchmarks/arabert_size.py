@@ -1,6 +1,6 @@
 """Speed of an AraBERT-sized bundle, against transformers' pipeline and ONNX Runtime's int8.
 
-    python benchmarks/arabert.py [--encoder FOLDER] [LABELLED.jsonl ...]
+    python benchmarks/arabert_size.py [--encoder FOLDER] [LABELLED.jsonl ...]
 
 The model has AraBERT's shape and random weights, which take the same time as trained ones. FOLDER
 contains AraBERT's config.json and tokenizer files; without it, substitutes are generated, with a
@@ -149,7 +149,7 @@ def export(
         fingerprint=fingerprint(sentences, NORMALIZE),
     )
     provenance = Provenance(
-        command="python benchmarks/arabert.py",
+        command="python benchmarks/arabert_size.py",
         config={"encoder": "random", "encoder_credit": None, "data": {"train": [], "dev": []}},
         data=Data(train=side, held_out=side),
         kept="random weights",
