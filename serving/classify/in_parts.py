@@ -77,6 +77,9 @@ def run_in_parts(
         problem, _ = total.rejection or ("", "")
         tell(f"set aside {total.rejected:,} of {total.records:,} records; the first: {problem}")
         tell(f"{rejected_file(output)} has them all")
+    if total.sentences:
+        count = f"{total.sentences:,} sentence{'s' if total.sentences > 1 else ''}"
+        tell(f"{options.output}: {count}, labelled by {classifier.model}")
     return 0
 
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from serving.errors import InputError
+from serving.terminal import tell
 
 STEP = 1000  # results between two updates of the progress bar
 
@@ -65,6 +66,8 @@ def run(options: argparse.Namespace) -> int:
     write_page(report, options.output)
     if options.json:
         write_json(report, options.json)
+    for output in outputs:
+        tell(f"{output} is written")
     return 0
 
 

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serving import cli
+from serving.bundle import shipped_model
 from serving.classifier import Classifier
 from serving.classify import stream
 from serving.files.documents import DocumentStream
@@ -65,7 +66,8 @@ def records(capsysbinary):
     def run(*arguments: object) -> list[dict]:
         code = cli.main(["classify", *map(str, arguments)])
         output, errors = capsysbinary.readouterr()
-        assert (code, errors) == (0, b"")
+        assert code == 0
+        assert all(b": 4 sentences, labelled by " in line for line in errors.splitlines())
         return [json.loads(line) for line in output.splitlines()]
 
     return run
@@ -187,6 +189,13 @@ def test_no_text_gives_no_records_and_says_so(rasd, tmp_path):
     result = rasd("classify", "empty.txt")
     assert (result.returncode, result.stdout) == (0, "")
     assert result.stderr.splitlines() == ["rasd: no text in the input, so nothing was labelled"]
+
+
+def test_a_run_says_what_it_wrote_and_with_which_model(rasd, tmp_path):
+    (tmp_path / "a.txt").write_text(ARTICLE, encoding="utf-8")
+    model = Classifier.load(shipped_model("fast")).model
+    result = rasd("classify", "a.txt", "-o", "out.jsonl", "--model", "fast")
+    assert result.stderr == f"rasd: out.jsonl: 4 sentences, labelled by {model}\n"
 
 
 # --- The command among others -----------------------------------------------------------------
