@@ -11,9 +11,10 @@ run: $(VENV)/.serving
 	$(BIN)/rasd classify data/sample_article.txt --format table
 	$(BIN)/rasd serve
 
-# Run every test.
+# Run every test, in two processes. Idle threads of PyTorch must sleep: beside another process their
+# busy waiting makes a training many times slower.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
