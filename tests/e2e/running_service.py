@@ -84,6 +84,17 @@ class RunningService:
     def log(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.stdout.splitlines()]
 
+    def logged(self, count: int = 1, **fields: object) -> list[dict[str, Any]]:
+        """Wait for `count` lines of the log with these fields, which a thread writes."""
+        found: list[dict[str, Any]] = []
+
+        def enough() -> bool:
+            found[:] = [line for line in self.log if line | fields == line]
+            return len(found) >= count
+
+        wait_for(enough)
+        return found
+
     @property
     def workers(self) -> list[int]:
         """The worker processes, found as the kernel knows them."""

@@ -234,8 +234,7 @@ def test_what_a_real_label_studio_sent_is_answered_and_stored_as_it_was(service,
     }
     assert stored(service) == STORED
     assert export(service) == [row[:2] for row in STORED]
-    reasons = [e["reason"] for e in service.log if e["message"] == "project refused"]
-    assert reasons
+    reasons = [e["reason"] for e in service.logged(message="project refused")]
     assert all("no Choices control of a Text has the choices attack_report" in r for r in reasons)
     assert not any(text in service.stdout for text in (ATTACK, CLAIM, DENIAL))
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 from playwright.sync_api import Page, expect
-from running_service import RunningService
+from running_service import RunningService, wait_for
 from test_page_looks import assert_accessible
 from visits import paste, visit
 
@@ -211,6 +211,7 @@ def test_a_record_that_is_none_is_a_problem_and_the_log_has_the_reason(service, 
         assert answer.status_code == 503
         assert answer.json()["type"] == "urn:rasd:retraining-unavailable"
         assert str(registry) not in answer.text
-        assert any("not the record of a retraining" in e.get("reason", "") for e in service.log)
+        why = "not the record of a retraining"
+        wait_for(lambda: any(why in entry.get("reason", "") for entry in service.log))
     finally:
         (registry / "retraining.json").write_bytes(good)

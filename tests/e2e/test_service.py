@@ -199,7 +199,7 @@ def test_a_request_id_is_echoed_and_logged_and_texts_are_not(service):
     assert answer.headers["x-request-id"] == "desk-42"
     service.client.post("/v1/classify", json={"كلمةسرية": 1})
     service.client.get("/كلمةسرية?q=كلمةسرية")
-    entries = [entry for entry in service.log if entry.get("request_id") == "desk-42"]
+    entries = service.logged(request_id="desk-42")
     assert entries[0]["route"] == "/predict"
     assert entries[0]["status"] == 200
     assert entries[0]["sentences"] == 1

@@ -56,7 +56,7 @@ def test_a_key_opens_in_both_headers_and_its_name_is_in_log_and_metrics(service)
     assert service.client.post("/predict", json=BODY, headers=headers).status_code == 200
     metrics = service.client.get("/metrics", headers=bearer(EDITOR)).text
     assert 'key="editor",route="/predict"' in metrics
-    assert [e["caller"] for e in service.log if e.get("request_id") == "named"] == ["editor"]
+    assert [e["caller"] for e in service.logged(request_id="named")] == ["editor"]
     assert EDITOR not in service.stdout + service.stderr + metrics
 
 

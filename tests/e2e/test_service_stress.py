@@ -55,7 +55,7 @@ def test_a_killed_worker_costs_no_request_and_readiness_tells(tmp_path, pool):
         assert worker not in service.workers
         assert len(service.workers) == 1
         assert service.metric("rasd_worker_restarts_total") == 1
-        assert any(entry["message"] == "worker died" for entry in service.log)
+        assert service.logged(message="worker died")
 
 
 def test_requests_that_wait_are_scored_together_and_each_gets_its_own(tmp_path, pool):
@@ -191,7 +191,7 @@ def test_the_queued_work_of_clients_that_left_is_skipped(tmp_path, pool):
         assert running.result().status_code == 200
         assert post(service, SHORT).status_code == 200
         assert service.metric("rasd_sentences_total") == 601
-        assert [e["status"] for e in service.log if e["message"] == "request"].count(499) == 10
+        assert len(service.logged(10, message="request", status=499)) == 10
 
 
 def test_slow_and_endless_senders_are_shown_out_and_others_do_not_notice(tmp_path):

@@ -98,7 +98,7 @@ def test_a_broken_version_is_refused_and_the_old_one_goes_on(tmp_path, registry,
     with running(tmp_path, registry) as service:
         point(registry, "two")
         wait_for(lambda: service.metric('rasd_swaps_total{outcome="refused"}') == 1)
-        (entry,) = [e for e in service.log if e["logger"] == "rasd.registry"]
+        (entry,) = service.logged(logger="rasd.registry")
         assert "refused" in entry["message"]
         assert reason in entry["reason"]
         answer = service.client.post("/predict", json={"inputs": SENTENCES})

@@ -288,4 +288,5 @@ def test_inputs_are_checked_before_anything_is_read(tmp_path, monkeypatch, name)
     with pytest.raises(InputError) as caught:
         find_sources(["good.txt", name])
     assert name in caught.value.problem
-    assert ".jsonl" in caught.value.remedy
+    remedy = "right folder" if name in ("missing.txt", "") else ".jsonl"
+    assert remedy in caught.value.remedy

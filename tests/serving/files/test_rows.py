@@ -49,7 +49,7 @@ def test_a_json_array_is_its_objects_however_it_is_cut(values, indent, ascii_onl
     raw = text.encode("utf-8", "surrogatepass")
     if "\\ud" not in text and not any("\ud800" <= c <= "\udfff" for c in text):
         found = list(json_rows(blocks(Trickle(raw)), "a"))
-        assert [row.fields for row in found] == json.loads(text)
+        assert [row.fields for row in found] == json.loads(text, parse_constant=lambda _: None)
         assert [row.number for row in found] == list(range(1, len(values) + 1))
 
 

@@ -115,7 +115,7 @@ PARQUET = {
     "two labels": ({"text": [CLAIM], "label": [["claim", "denial"]]}, "1 records have several"),
     "bytes that are not UTF-8": (
         {"text": pa.array([CLAIM.encode("cp1256")], pa.binary()), "label": ["claim"]},
-        "row 1: a value that is not UTF-8",
+        "row 1: a value that is damaged, not UTF-8 or out of range",
     ),
     "no rows": (
         {"text": pa.array([], pa.string()), "label": pa.array([], pa.string())},
