@@ -151,8 +151,12 @@ class Parts:
         return total
 
     def clear(self) -> None:
-        """Remove every part and the run's identity; nothing else that is in the folder."""
-        for pattern in ("part-*", ".part-*", "*=*/part-*", _IDENTITY):
+        """Remove every part and the run's identity; nothing else that is in the folder.
+
+        Killed in the middle, no part counts as finished without its files, and until the last of
+        them is removed the folder still belongs to the run.
+        """
+        for pattern in ("part-*.json", "part-*", ".part-*", "*=*/part-*", _IDENTITY):
             for path in self.folder.glob(pattern):
                 path.unlink()
 

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.archive.cache import CachedClassifier
+from serving.classifier import Classifier
 from serving.records import Refusal
 from serving.text.sentences import Sentence, split_sentences
 
@@ -46,3 +47,18 @@ def test_with_room_for_all_each_text_is_scored_once(texts):
     for text in texts:
         cached.classify([text])
     assert sorted(counting.asked) == sorted(set(texts))
+
+
+def test_repeats_are_answered_from_memory_and_alike():
+    plain = Classifier.load("fast")
+    cached = CachedClassifier(plain, capacity=3)
+    sentences = [
+        "نفت الوزارة الأنباء.",
+        "هز انفجار وسط المدينة.",
+        "نفت الوزارة الأنباء.",
+        "…",
+        "أ" * 3,
+    ]
+    for _ in range(3):
+        assert cached.classify(sentences) == plain.classify(sentences)
+    assert (cached.sentences, cached.repeats) == (15, 15 - 4 - 1 - 1)

@@ -1,11 +1,11 @@
-"""Limits, and a cache that never changes an answer."""
+"""How much may be bad before a run stops, and parts that are removed."""
+
+from pathlib import Path
 
 import pytest
 
-from serving.archive.cache import CachedClassifier
 from serving.archive.limit import Limit
-from serving.archive.parts import PartSummary
-from serving.classifier import Classifier
+from serving.archive.parts import PartKey, Parts, PartSummary
 from serving.errors import InputError
 
 
@@ -50,16 +50,31 @@ def test_one_bad_record_of_ten_does_not_stop_a_run():
     Limit().check(total(10, 1), ended=True)
 
 
-def test_repeats_are_answered_from_memory_and_alike():
-    plain = Classifier.load("fast")
-    cached = CachedClassifier(plain, capacity=3)
-    sentences = [
-        "نفت الوزارة الأنباء.",
-        "هز انفجار وسط المدينة.",
-        "نفت الوزارة الأنباء.",
-        "…",
-        "أ" * 3,
-    ]
-    for _ in range(3):
-        assert cached.classify(sentences) == plain.classify(sentences)
-    assert (cached.sentences, cached.repeats) == (15, 15 - 4 - 1 - 1)
+@pytest.mark.parametrize("removed", range(10))
+def test_a_removal_that_is_killed_leaves_no_finished_part_without_its_files(
+    tmp_path, monkeypatch, removed
+):
+    parts = Parts(tmp_path / "out.parts", ".jsonl")
+    keys = [PartKey(number, 0) for number in range(3)]
+    with parts.locked():
+        parts.claim({"model": "a"})
+        for key in keys:
+            with parts.writing(key) as files:
+                files.data.write(b"{}\n")
+    unlink, done = Path.unlink, []
+
+    def until_killed(path, missing_ok=False):
+        if len(done) == removed:
+            raise KeyboardInterrupt
+        done.append(path)
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", until_killed)
+    with pytest.raises(KeyboardInterrupt):
+        parts.discard()
+    monkeypatch.undo()
+    for key in parts.finished_keys():
+        assert parts.data(key).is_file()
+        assert parts.rejects(key).is_file()
+    if any(parts.data(key).is_file() for key in keys):
+        assert parts.claim({"model": "a"})  # still the run's own
