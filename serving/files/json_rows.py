@@ -46,7 +46,8 @@ def json_line_rows(
         if not line.strip():
             continue
         try:
-            value = _DECODER.decode(line.rstrip())
+            # Files that begin with a byte order mark may have been joined.
+            value = _DECODER.decode(line.removeprefix("\ufeff").rstrip())
         except (ValueError, RecursionError) as error:
             yield Problem(where, f"not JSON: {_reason(error)}", _ONE_OBJECT, line=number, raw=line)
             continue
