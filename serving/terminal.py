@@ -13,6 +13,11 @@ def shown(text: object) -> str:
     return UNSAFE.sub(_escaped, str(text))
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number and its noun, as in `1 file` and `1,000 files`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def tell(line: str) -> None:
     """Write one line to stderr, as `rasd: …`."""
     sys.stderr.write(f"rasd: {shown(line)}\n")

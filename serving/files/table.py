@@ -12,7 +12,7 @@ from rich.text import Text
 
 from serving.labels import LabelScheme
 from serving.records import Record
-from serving.terminal import UNSAFE
+from serving.terminal import UNSAFE, counted
 
 PIPED_WIDTH = 100
 ID_WIDTH = 20
@@ -106,7 +106,7 @@ class _Layout:
             for name in self._scheme.names
             if counts[name]
         ]
-        line = Text(f"\n{total:,} sentence{'s' if total > 1 else ''}: ")
+        line = Text(f"\n{counted(total, 'sentence')}: ")
         line.append_text(Text(", ").join(labels))
         for count, what in ((uncertain, "uncertain (?)"), (counts[None], "refused")):
             if count:
