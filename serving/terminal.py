@@ -5,14 +5,17 @@ import sys
 
 # Control characters, line ends of every kind, marks that reorder text, and what UTF-8 cannot
 # encode. Arabic and the joiners that it needs are not among them.
-_UNSAFE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
-)
+UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def shown(text: object) -> str:
     """Return `text` on one line, with an escape such as `\\x1b` for what a terminal obeys."""
-    return _UNSAFE.sub(_escaped, str(text))
+    return UNSAFE.sub(_escaped, str(text))
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number and its noun, as in `1 file` and `1,000 files`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def tell(line: str) -> None:

@@ -66,7 +66,13 @@ class Labeller:
         self._job = job
         self._classifier = CachedClassifier(classifier, job.cache)
         self._parts = Parts(job.folder, job.output.suffix, partitioned=job.partitioned)
-        self._reader = Reader(job.read, self._parts, classifier.split, strict=job.strict)
+        self._reader = Reader(
+            job.read,
+            self._parts,
+            classifier.split,
+            strict=job.strict,
+            partition_by=job.output.partition_by,
+        )
         self._on_batch = on_batch
 
     def label(self, slices: Iterable[tuple[int, Slice]]) -> Iterator[PartSummary]:

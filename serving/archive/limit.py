@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from serving.archive.parts import PartSummary
 from serving.errors import InputError
+from serving.terminal import counted
 
 # A share of rejected records is judged once there are this many: one of three proves nothing.
 JUDGED_FROM = 100
@@ -43,7 +44,7 @@ class Limit:
             raise InputError(problem, remedy)
         if over:
             raise InputError(
-                f"{total.rejected:,} of {total.records:,} records were set aside, more than "
+                f"set aside {total.rejected:,} of {counted(total.records, 'record')}, more than "
                 f"--max-rejected {self}; the first: {problem}",
                 f"{remedy} Or allow more with --max-rejected and repeat the command to continue.",
             )

@@ -9,7 +9,7 @@ from typing import BinaryIO
 from serving.atomic import atomic_file
 from serving.errors import InputError
 from serving.files.writers import Writer
-from serving.records import Record
+from serving.records import Document, Record
 
 _NULL = "__HIVE_DEFAULT_PARTITION__"
 # What Hive escapes in a folder's name, as %XX.
@@ -52,9 +52,16 @@ class PartitionWriter:
                 writer.close()
 
 
+def without_value(column: str, document: Document) -> list[str]:
+    """Return, as a note, that a document has no value to partition by and where it is then."""
+    if not _is_null(document.carried.get(column)):
+        return []
+    return [f"no value of {column!r}, so in the folder {partition(column, None)}"]
+
+
 def partition(column: str, value: object) -> str:
     """Return the name of a value's folder; raise InputError where it would be too long."""
-    text = _NULL if value is None or value == "" else str(value)
+    text = _NULL if _is_null(value) else str(value)
     name = f"{_escaped(column)}={_escaped(text)}"
     if len(name.encode("utf-8", "replace")) > _LONGEST:
         raise InputError(
@@ -62,6 +69,10 @@ def partition(column: str, value: object) -> str:
             "Partition by a field of short values, such as a date or an outlet.",
         )
     return name
+
+
+def _is_null(value: object) -> bool:
+    return value is None or value == ""
 
 
 def _escaped(text: str) -> str:

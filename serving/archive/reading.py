@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 
+from serving.archive.partitions import without_value
 from serving.archive.parts import PartKey, Parts, PartSummary
 from serving.archive.plan import Slice
 from serving.errors import Problem, refusal
@@ -44,13 +45,23 @@ class Reader:
     """Reads slices, each from its first unfinished part on."""
 
     def __init__(
-        self, options: ReadOptions, parts: Parts, split: Splitter, *, strict: bool
+        self,
+        options: ReadOptions,
+        parts: Parts,
+        split: Splitter,
+        *,
+        strict: bool,
+        partition_by: str | None,
     ) -> None:
-        """Take how to read and split; if `strict`, the first bad record is an error."""
+        """Take how to read and split; if `strict`, the first bad record is an error.
+
+        Documents without a value of the field `partition_by` are noted.
+        """
         self._options = options
         self._parts = parts
         self._split = whole if options.unit == "sentence" else split
         self._strict = strict
+        self._partition_by = partition_by
 
     def read(self, slices: Iterable[tuple[int, Slice]]) -> Generator[Batch]:
         """Yield the batches of numbered slices. Raises InputError at a bad record if strict."""
@@ -70,7 +81,7 @@ class Reader:
 
     def _part(self, key: PartKey, documents: "_Documents") -> Iterator[Batch]:
         """Yield the batches of one part, up to the end of the document that fills it."""
-        found = _Found()
+        found = _Found(self._partition_by)
         chunk: list[Task] = []
         for item in documents:
             if isinstance(item, Problem) and self._strict and not item.warning:
@@ -132,9 +143,10 @@ class _Documents:
 class _Found:
     """What one part holds, added up; `rejects` are the lines of what no batch has yet."""
 
-    def __init__(self) -> None:
+    def __init__(self, partition_by: str | None) -> None:
         self.sentences = 0
         self.rejects = b""
+        self._partition_by = partition_by
         self._records = 0
         self._rejected = 0
         self._rejection: tuple[str, str] | None = None
@@ -145,6 +157,8 @@ class _Found:
         self._records += 1
         if isinstance(item, Document):
             self._notes.update(item.notes)
+            if self._partition_by:
+                self._notes.update(without_value(self._partition_by, item))
             return [item]
         if item.warning:
             self._notes[item.what] += 1

@@ -10,7 +10,7 @@ from serving.files.fields import ReadOptions
 from serving.files.rows import unreadable
 from serving.files.sources import Source
 from serving.records import Document
-from serving.terminal import shown
+from serving.terminal import counted, shown
 from serving.text.sentences import split_sentences
 
 # Names of fields that are listed; files of many shapes have more.
@@ -40,9 +40,10 @@ def check(sources: Sequence[Source], options: ReadOptions) -> int:
                 problems += 1
                 _say(f"{item}. {item.remedy}")
     files = Counter(source.kind or "standard input" for source in sources)
-    _say(f"{sum(documents.values()):,} documents, {sentences:,} sentences, {problems:,} problems")
+    found = ((documents.total(), "document"), (sentences, "sentence"), (problems, "problem"))
+    _say(", ".join(counted(number, noun) for number, noun in found))
     for kind, count in sorted(files.items()):
-        _say(f"{kind}: {count:,} files, {documents[kind]:,} documents")
+        _say(f"{kind}: {counted(count, 'file')}, {counted(documents[kind], 'document')}")
     if fields:
         names = [f"{name} ({count:,})" for name, count in fields.most_common(_FIELDS)]
         _say(f"other fields: {', '.join(names)}")

@@ -19,7 +19,7 @@ from serving.classify.stream import say
 from serving.errors import InputError
 from serving.files.documents import DocumentStream
 from serving.files.sources import Source
-from serving.terminal import tell
+from serving.terminal import counted, tell
 
 
 def run_in_parts(
@@ -72,14 +72,16 @@ def run_in_parts(
         tell("no text in the input, so nothing was labelled")
     say(total.notes)
     if total.repeats:
-        tell(f"{total.repeats:,} of {total.sentences:,} sentences were repeats, scored once")
+        repeats = counted(total.repeats, "repeat")
+        tell(f"{repeats} among {total.sentences:,} sentences, not scored again")
     if total.rejected:
         problem, _ = total.rejection or ("", "")
-        tell(f"set aside {total.rejected:,} of {total.records:,} records; the first: {problem}")
+        records = counted(total.records, "record")
+        tell(f"set aside {total.rejected:,} of {records}; the first: {problem}")
         tell(f"{rejected_file(output)} has them all")
     if total.sentences:
-        count = f"{total.sentences:,} sentence{'s' if total.sentences > 1 else ''}"
-        tell(f"{options.output}: {count}, labelled by {classifier.model}")
+        sentences = counted(total.sentences, "sentence")
+        tell(f"{options.output}: {sentences}, labelled by {classifier.model}")
     return 0
 
 

@@ -19,7 +19,7 @@ from serving.labelling import CHUNK, Task, label, tasks, whole
 from serving.labels import LabelScheme
 from serving.progress import SentenceProgress
 from serving.records import COLUMNS, Record
-from serving.terminal import tell
+from serving.terminal import counted, tell
 
 
 def run_stream(
@@ -53,7 +53,7 @@ def run_stream(
 def say(notes: Mapping[str, int]) -> None:
     """Say on stderr what reading did to the documents."""
     for note, count in sorted(notes.items()):
-        tell(f"{count:,} document{'s' if count != 1 else ''}: {note}")
+        tell(f"{counted(count, 'document')}: {note}")
 
 
 def labelled(

@@ -15,6 +15,7 @@ from serving.files.encoding import decoded_lines
 from serving.files.lines import size_of
 from serving.files.row import MAX_RECORD, Row, Wanted
 from serving.files.sources import Span
+from serving.terminal import counted
 
 # Far above any text in one cell; without a limit, a lone quote sign would read the rest of a huge
 # file into memory before it is found out.
@@ -61,7 +62,7 @@ def csv_rows(
                 yield problem
                 return
         elif len(cells) != len(header):
-            what = f"{len(cells)} cells, the header has {len(header)}"
+            what = f"{counted(len(cells), 'cell')}, the header has {len(header):,}"
             remedy = "Quote every cell that holds the separator, a quote sign or a line break."
             raw = json.dumps(cells, ensure_ascii=False)
             yield Problem(where, what, remedy, line=line, raw=raw)

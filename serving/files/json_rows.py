@@ -1,6 +1,7 @@
 """JSON Lines, JSON arrays and JSON objects to rows."""
 
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,20 @@ _ONE_OBJECT = 'Give one JSON object per line: {"text": "…"}.'
 _ONE_ARRAY = 'Give a JSON array of objects: [{"text": "…"}, …].'
 
 
+def _no_number(_: str) -> None:
+    """Read NaN and Infinity, which Python and pandas write though JSON has neither, as null."""
+
+
+def _finite(digits: str) -> float | None:
+    """Read a number that no float can hold, such as 1e999, as null: it would become Infinity."""
+    number = float(digits)
+    return number if math.isfinite(number) else None
+
+
+# `json.loads` would make one for every line.
+_DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_no_number)
+
+
 def json_line_rows(
     lines: Iterable[bytes], name: str, span: Span | None = None
 ) -> Iterator[Row | Problem]:
@@ -31,7 +46,8 @@ def json_line_rows(
         if not line.strip():
             continue
         try:
-            value = json.loads(line.rstrip(), parse_constant=_no_number)
+            # Files that begin with a byte order mark may have been joined.
+            value = _DECODER.decode(line.removeprefix("\ufeff").rstrip())
         except (ValueError, RecursionError) as error:
             yield Problem(where, f"not JSON: {_reason(error)}", _ONE_OBJECT, line=number, raw=line)
             continue
@@ -132,7 +148,6 @@ class JsonText:
         self.depth = 0
         self.problem: Problem | None = None
         self._pieces = pieces
-        self._decoder = json.JSONDecoder(parse_constant=_no_number)
 
     def skip(self, sign: str) -> bool:
         """Pass over blanks and then `sign`, if it is next."""
@@ -176,7 +191,7 @@ class JsonText:
         """Return the value that begins here, or a Long one passed over."""
         while True:
             try:
-                value, end = self._decoder.raw_decode(self.text, self.at)
+                value, end = _DECODER.raw_decode(self.text, self.at)
                 size, beginning = end - self.at, self.text[self.at :][:RAW_OF_LONG]
                 # A number at the end of what was read may have more digits to come.
                 if end < len(self.text) or not self._read_on():
@@ -228,10 +243,6 @@ class JsonText:
                 break
         self.text, self.at = "".join(found), 0
         return len(self.text) > len(rest)
-
-
-def _no_number(_: str) -> None:
-    """Read NaN and Infinity, which Python and pandas write though JSON has neither, as null."""
 
 
 def _reason(error: Exception) -> str:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from serving.labels import LabelScheme
 from serving.records import Record
+from serving.terminal import UNSAFE, counted
 
 PIPED_WIDTH = 100
 ID_WIDTH = 20
@@ -20,11 +21,6 @@ COLUMN_GAP = 2
 # Text inside an isolate cannot reorder the text around it.
 LEFT_TO_RIGHT, RIGHT_TO_LEFT, FIRST_STRONG, END_OF_ISOLATE = "\u2066\u2067\u2068\u2069"
 _ARABIC = re.compile("[\u0600-\u08ff\ufb50-\ufefc]")
-
-# Characters that move the cursor, change the terminal, leave an isolate or cannot be encoded.
-_UNSAFE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-)
 
 
 class TableWriter:
@@ -64,7 +60,7 @@ class TableWriter:
 
 def plain(text: str) -> str:
     """Return `text` on one line, without control characters, escape sequences and bidi marks."""
-    return _UNSAFE.sub("", re.sub(r"\s+", " ", text)).strip()
+    return UNSAFE.sub("", re.sub(r"\s+", " ", text)).strip()
 
 
 class _Layout:
@@ -110,7 +106,7 @@ class _Layout:
             for name in self._scheme.names
             if counts[name]
         ]
-        line = Text(f"\n{total:,} sentence{'s' if total > 1 else ''}: ")
+        line = Text(f"\n{counted(total, 'sentence')}: ")
         line.append_text(Text(", ").join(labels))
         for count, what in ((uncertain, "uncertain (?)"), (counts[None], "refused")):
             if count:

@@ -1,6 +1,7 @@
 // The service's routes: labels in requests within its limits, corrections, and the API key.
 
 import { t } from "./i18n.js";
+import { session } from "./storage.js";
 import { codePoints, pieces } from "./text.js";
 
 // UTF-16 units per request: about a hundred sentences, so that progress is visible.
@@ -23,7 +24,7 @@ export const onKeyWanted = (ask) => { askForKey = ask; };
 async function call(path, { body, signal } = {}) {
   for (let attempt = 0; ; attempt += 1) {
     const headers = body ? { "Content-Type": "application/json" } : {};
-    const key = sessionStorage.getItem("rasd.key");
+    const key = session.getItem("rasd.key");
     if (key) headers.Authorization = `Bearer ${key}`;
     let response;
     try {
@@ -36,12 +37,12 @@ async function call(path, { body, signal } = {}) {
     if (response.ok) return response.json();
     const problem = new ProblemError(response.status, await response.json().catch(() => ({})));
     if (response.status === 401) {
-      sessionStorage.removeItem("rasd.key");
+      session.removeItem("rasd.key");
       let given = await askForKey();
       // A header holds no other characters: `fetch` would throw, and the key would stay stored.
       while (given && !/^[!-~]+$/.test(given)) given = await askForKey();
       if (!given) throw problem;
-      sessionStorage.setItem("rasd.key", given);
+      session.setItem("rasd.key", given);
     } else if ([429, 503].includes(response.status) && attempt < PATIENCE && path !== "v1/feedback") {
       await pause(1000 * Math.min(10, Number(response.headers.get("Retry-After")) || 1), signal);
     } else {

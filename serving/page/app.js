@@ -8,6 +8,7 @@ import { readFiles } from "./input.js";
 import { showPanel } from "./panel.js";
 import { renderRetraining } from "./retraining.js";
 import { isShown, isUncertain, labelOf, state } from "./state.js";
+import { settings } from "./storage.js";
 import { inOrder, inWords, likelihood, redraw, render } from "./views.js";
 
 let stopping = null;
@@ -186,7 +187,7 @@ async function correct(name) {
       predicted: record.label,
       probabilities: record.probabilities,
       model: record.model,
-      annotator: localStorage.getItem("rasd.annotator") || undefined,
+      annotator: settings.getItem("rasd.annotator") || undefined,
     };
     const mine = saved.then(() => api.feedback(decision));
     saved = mine.catch(() => {});
@@ -348,7 +349,7 @@ addEventListener("scroll", () => { byId("tip").hidden = true; }, { passive: true
 // --- Language, theme, key ------------------------------------------------------------------------
 
 const THEMES = ["auto", "light", "dark"];
-const theme = () => localStorage.getItem("rasd.theme") ?? "auto";
+const theme = () => settings.getItem("rasd.theme") ?? "auto";
 
 function dress() {
   document.documentElement.dataset.theme = theme();
@@ -358,7 +359,7 @@ function dress() {
 }
 
 byId("theme").addEventListener("click", () => {
-  localStorage.setItem("rasd.theme", THEMES[(THEMES.indexOf(theme()) + 1) % 3]);
+  settings.setItem("rasd.theme", THEMES[(THEMES.indexOf(theme()) + 1) % 3]);
   dress();
 });
 

@@ -1,5 +1,7 @@
 // The words of the interface, in English and Arabic.
 
+import { settings } from "./storage.js";
+
 const WORDS = {
   en: {
     views: "Views",
@@ -209,14 +211,14 @@ const ARABIC_CHECKS = {
   "CPU milliseconds per sentence": "زمن المعالج للجملة (مللي ثانية)",
 };
 
-let language = localStorage.getItem("rasd.language")
+let language = settings.getItem("rasd.language")
   ?? (navigator.language.startsWith("ar") ? "ar" : "en");
 
 export const currentLanguage = () => language;
 
 export function setLanguage(name) {
   language = name;
-  localStorage.setItem("rasd.language", name);
+  settings.setItem("rasd.language", name);
 }
 
 export function t(key, values = {}) {

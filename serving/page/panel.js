@@ -3,6 +3,7 @@
 import { byId, element } from "./dom.js";
 import { labelName, percent, t } from "./i18n.js";
 import { isUncertain, labelOf, state } from "./state.js";
+import { settings } from "./storage.js";
 import { direction } from "./text.js";
 
 /** Show the selected sentence; `correct(name)` is called when a label is chosen for it. */
@@ -20,8 +21,8 @@ export function showPanel(correct) {
     return;
   }
   const name = element("input", { id: "annotator", type: "text", maxlength: "200", autocomplete: "name" });
-  name.value = localStorage.getItem("rasd.annotator") ?? "";
-  name.addEventListener("input", () => localStorage.setItem("rasd.annotator", name.value));
+  name.value = settings.getItem("rasd.annotator") ?? "";
+  name.addEventListener("input", () => settings.setItem("rasd.annotator", name.value));
   byId("panel").replaceChildren(
     close(),
     quote,

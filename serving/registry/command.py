@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from serving.arguments import positive
-from serving.terminal import shown, tell
+from serving.terminal import counted, shown, tell
 
 if TYPE_CHECKING:
     from serving.registry.store import Registry
@@ -202,7 +202,8 @@ def _verify(_: argparse.Namespace, registry: "Registry") -> int:
         raise refusal(errors)
     versions = registry.versions()
     current = next((version.name for version in versions if version.current), "none")
-    _print(f"{len(versions)} versions are whole; current: {current}.")
+    whole = f"{counted(len(versions), 'version')} {'is' if len(versions) == 1 else 'are'} whole"
+    _print(f"{whole}; current: {current}.")
     return 0
 
 

@@ -34,7 +34,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         type=Path,
         default=Path("report.html"),
         metavar="FILE",
-        help="the page (default: report.html)",
+        help="the page, an HTML file (default: report.html)",
     )
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="also write the page's figures as JSON"
@@ -55,6 +55,11 @@ def run(options: argparse.Namespace) -> int:
     inputs = {source.path.resolve() for source in sources if source.path}
     for output in outputs:
         _check_output(output, inputs)
+    if options.output.suffix.lower() not in ("", ".html", ".htm"):
+        raise InputError(
+            f"{options.output}: its suffix {options.output.suffix!r} is not that of an HTML page",
+            "End the name with .html. To write the figures as JSON too, add --json FILE.",
+        )
     summary = Summary(read_manifest(shipped_model()).scheme)
     total = sum(source.size for source in sources)
     with SentenceProgress(total, visible=sys.stderr.isatty()) as progress:

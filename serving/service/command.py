@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from serving.arguments import add_model, positive
 from serving.errors import InputError
-from serving.terminal import tell
+from serving.terminal import counted, tell
 
 if TYPE_CHECKING:
     from serving.service.config import ServeConfig
@@ -112,9 +112,8 @@ def run(options: argparse.Namespace) -> int:
 
     def announce() -> None:
         tell(
-            f"{pool.model} is served on {_address(listener)} by {workers} "
-            f"worker{'s' * (workers > 1)} of {threads} thread{'s' * (threads > 1)}; "
-            "Ctrl+C stops it"
+            f"{pool.model} is served on {_address(listener)} by {counted(workers, 'worker')} of "
+            f"{counted(threads, 'thread')}; Ctrl+C stops it"
         )
 
     try:

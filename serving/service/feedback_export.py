@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from serving.atomic import atomic_file
 from serving.errors import InputError
-from serving.terminal import tell
+from serving.terminal import counted, tell
 
 if TYPE_CHECKING:
     from serving.feedback import StoredCorrection
@@ -115,12 +115,12 @@ def export(options: argparse.Namespace) -> int:
             f"{options.config}: feedback.database is null", "Name the database with --database."
         )
     store = open_store(database, create=False)
-    counted = 0
+    written = 0
 
     def rows() -> Iterator[LabelledRow]:
-        nonlocal counted
+        nonlocal written
         for correction in store.corrections():
-            counted += 1
+            written += 1
             yield LabelledRow.of(correction)
 
     try:
@@ -139,5 +139,5 @@ def export(options: argparse.Namespace) -> int:
         ) from error
     finally:
         store.close()
-    tell(f"{output}: {counted:,} correction{'s' * (counted != 1)}")
+    tell(f"{output}: {counted(written, 'correction')}")
     return 0

@@ -4,14 +4,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from pathlib import Path
-from threading import Thread
 from typing import TypeVar
 
 from serving.bundle import MANIFEST, Bundle
 from serving.errors import InputError
 from serving.registry.pointer import current_folder
+from serving.service.disk import Disk
 from serving.service.metrics import Metrics
 from serving.service.pool import Pool
 
@@ -48,7 +47,7 @@ class Follower:
         self._retry_at = 0.0
         self._retry_after = FIRST_RETRY
         self._logged = ""
-        self._reading: Thread | None = None
+        self._disk = Disk("registry")
         metrics.following.set_function(lambda: float(self.alive))
 
     @property
@@ -61,8 +60,8 @@ class Follower:
         self._due = time.monotonic() + INTERVAL + GRACE
         while True:
             await asyncio.sleep(INTERVAL)
-            if self._reading and self._reading.is_alive():
-                continue  # the disk does not answer: `alive` will say so
+            if self._disk.stuck:
+                continue  # `alive` will say so
             self._due = time.monotonic() + INTERVAL + GRACE
             try:
                 await self._follow()
@@ -103,30 +102,12 @@ class Follower:
         log.info("new version serves", extra={"model": self._pool.model, "replaced": old})
 
     async def _read(self, read: Callable[[], T]) -> T:
-        """Return what `read` does, in a thread that nobody waits for after the deadline.
-
-        A thread of asyncio's own would be waited for at exit, and a disk that does not answer
-        would keep the service from ending.
-        """
-        outcome: Future[T] = Future()
-        outcome.set_running_or_notify_cancel()  # from now on it is never cancelled
-
-        def work() -> None:
-            try:
-                outcome.set_result(read())
-            except Exception as error:
-                outcome.set_exception(error)
-
-        self._reading = Thread(target=work, name="registry", daemon=True)
-        self._reading.start()
+        """Return what `read` does; raise InputError where the disk does not answer in time."""
         try:
-            async with asyncio.timeout(self._load_seconds):
-                return await asyncio.wrap_future(outcome)
-        except TimeoutError:
-            raise InputError(
-                f"{self._registry}: not read in {self._load_seconds:g} seconds",
-                "Mend its disk, or raise limits.load_seconds.",
-            ) from None
+            return await self._disk.read(read, self._load_seconds)
+        except TimeoutError as error:
+            remedy = "Mend its disk, or raise limits.load_seconds."
+            raise InputError(f"{self._registry}: {error}", remedy) from None
 
     def _refuse(self, error: Exception) -> None:
         """Count a failure, log it if it is not the one of the last time, and try again later."""

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serving.service.config import LimitsConfig
 from serving.service.content_encoding import Decoder
 from serving.service.http_problems import ProblemError, busy
+from serving.terminal import counted
 
 # The memory for all request bodies together, in multiples of the largest body allowed.
 BODIES = 32
@@ -133,7 +134,7 @@ class Intake:
         """Pass a scoring request on if there is room, and cancel it when its client leaves."""
         admission = self._admission
         if admission.in_flight >= self._limits.in_flight:
-            raise busy(f"{admission.in_flight} requests are in flight already.")
+            raise busy(f"{counted(admission.in_flight, 'request')} already in flight.")
         admission.in_flight += 1
         answering = False
 

@@ -42,6 +42,7 @@ from serving.service.messages import (
     Work,
     WorkerOptions,
 )
+from serving.terminal import counted
 
 # Sentences between two looks at the clock: a fraction of a second's work.
 SLICE = 64
@@ -158,7 +159,8 @@ class LabelAPI(LitAPI):  # type: ignore[misc]
 
     def _answer(self, request: Request, records: list[Record], seconds: float) -> Answer:
         if len(records) < request.size:
-            detail = f"{len(records):,} of {request.size:,} sentences were scored in time."
+            sentences = counted(request.size, "sentence")
+            detail = f"In time, {len(records):,} of {sentences} could be scored."
             return Refused("late", detail)
         work = request.work
         groups = list(_grouped(request, iter(records)))

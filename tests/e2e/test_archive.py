@@ -315,6 +315,24 @@ def test_a_run_in_the_folder_of_its_input_can_be_continued(folder, capsys):
     assert "its own parts" in capsys.readouterr().err
 
 
+def test_documents_without_a_value_to_partition_by_are_counted(folder, capsys):
+    rows = [{"text": "نفت الوزارة ذلك.", **more} for more in ({"outlet": "a"}, {"outlet": ""}, {})]
+    Path("in.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    options = ("-o", "out/", "--carry", "all", "--partition-by")
+    assert classify("in.jsonl", *options, "outlet") == 0
+    folder_of_none = "outlet=__HIVE_DEFAULT_PARTITION__"
+    note = f"2 documents: no value of 'outlet', so in the folder {folder_of_none}\n"
+    assert note in capsys.readouterr().err
+    assert (folder / "out" / folder_of_none).is_dir()
+    assert classify("in.jsonl", *options, "outlet") == 0  # nothing is left to do
+    assert note in capsys.readouterr().err
+    assert classify("in.jsonl", *options, "outlte", "--restart") == 0
+    assert "3 documents: no value of 'outlte'" in capsys.readouterr().err
+    Path("in.jsonl").write_text(json.dumps(rows[0]), encoding="utf-8")
+    assert classify("in.jsonl", *options, "outlet", "--restart") == 0
+    assert "no value of" not in capsys.readouterr().err
+
+
 def test_an_output_that_cannot_be_written_is_an_error_of_two_lines(folder, capsys):
     assert classify("in.jsonl", "-o", "ص" * 123 + ".jsonl") == 1
     assert "cannot be written: File name too long" in capsys.readouterr().err

@@ -223,7 +223,7 @@ def test_check_of_good_input_says_what_would_be_labelled(archive):
     assert (code, errors) == (0, "")
     assert "350 documents, " in output
     assert "0 problems" in output
-    assert "parquet: 1 files, 70 documents" in output
-    assert "zip: 1 files, 140 documents" in output
+    assert "parquet: 1 file, 70 documents" in output
+    assert "zip: 1 file, 140 documents" in output
     assert "date (350)" in output
     assert "text from the field 'body': 350" in output

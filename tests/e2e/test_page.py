@@ -320,6 +320,32 @@ def test_a_service_with_keys_asks_for_one_and_keeps_it_for_the_tab(browser, tmp_
             assert KEY not in page.evaluate("JSON.stringify(localStorage)")
 
 
+def test_a_browser_that_blocks_storage_shows_the_page_without_keeping_anything(browser, tmp_path):
+    blocked = """for (const name of ["localStorage", "sessionStorage"])
+        Object.defineProperty(window, name, {
+            get() { throw new DOMException("Access is denied", "SecurityError"); },
+        });"""
+    with RunningService(tmp_path, environment={"RASD_API_KEYS": f"desk:{KEY}"}) as service:
+        for page in visit(browser, service, locale="en"):
+            page.add_init_script(blocked)
+            page.reload()
+            page.fill("#key", KEY)
+            page.keyboard.press("Enter")
+            paste(page, "نفت الوزارة وقوع الهجوم.")  # the key is known until the page is left
+            expect(page.locator(".sentence")).to_have_count(1)
+            page.locator(".sentence").click()
+            page.fill("#annotator", "Samira")
+            for theme in ("light", "dark"):
+                page.click("#theme")
+                expect(page.locator("html")).to_have_attribute("data-theme", theme)
+            page.click("#language")
+            expect(page.locator("html")).to_have_attribute("lang", "ar")
+            expect(page.locator("#annotator")).to_have_value("Samira")
+            page.reload()
+            expect(page.locator("html")).to_have_attribute("lang", "en")
+            expect(page.locator("#key-dialog")).to_be_visible()
+
+
 def test_a_correction_that_is_not_stored_is_said_and_taken_back(browser, tmp_path):
     with RunningService(tmp_path, config="feedback: {database: null}\n") as service:
         for page in visit(browser, service, locale="en"):

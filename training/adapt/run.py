@@ -24,7 +24,7 @@ from serving.files.documents import DocumentStream
 from serving.files.fields import ReadOptions
 from serving.files.sources import find_sources
 from serving.progress import SentenceProgress
-from serving.terminal import tell
+from serving.terminal import counted, tell
 from serving.text.normalize import NORMALIZERS
 from training.adapt.model import MaskedLanguageModel, Masking
 from training.arrays import IntArray
@@ -101,7 +101,7 @@ def adapt(encoder: str, files: Sequence[str], out: Path, plan: Plan) -> None:
     }
     if reserve(work, identity | asdict(plan)):
         tell(f"{work}: resuming the unfinished run")
-    tell(f"{len(train):,} texts of {int(train.lengths().sum()):,} tokens")
+    tell(f"{counted(len(train), 'text')} of {int(train.lengths().sum()):,} tokens")
     try:
         with out_of_memory_is(
             RasdError(f"out of memory with --batch-size {plan.batch_size}", "Halve it.")
@@ -138,7 +138,7 @@ def _rows(original: EncoderFiles, files: Sequence[str], plan: Plan) -> tuple[Row
     ids = [row for chunk in _tokens(original, files, plan) for row in chunk]
     if len(ids) <= _HELD_OUT:
         raise InputError(
-            f"{', '.join(files)}: {len(ids):,} texts of at least {_SHORTEST} tokens",
+            f"{', '.join(files)}: {counted(len(ids), 'text')} of at least {_SHORTEST} tokens",
             f"rasd adapt needs more than {_HELD_OUT:,}, and pays from many thousands on.",
         )
     order = np.random.default_rng(FIXED_SEED).permutation(len(ids))

@@ -15,6 +15,7 @@ from serving.errors import InputError
 from serving.labelling import CHUNK
 from serving.onnx_model import load_tokenizer, tokenize
 from serving.records import Record
+from serving.terminal import counted
 from serving.text.normalize import NORMALIZERS
 from training.arrays import IntArray
 from training.drift.compare import Change, compare
@@ -63,7 +64,7 @@ def _blocks(options: argparse.Namespace, inputs: list[str], classifier: Classifi
     kept = blocks[blocks.any(axis=1)]
     if len(documents) < FEWEST:
         raise InputError(
-            f"{', '.join(inputs)}: {len(documents)} documents with text; "
+            f"{', '.join(inputs)}: {counted(len(documents), 'document')} with text; "
             f"a comparison needs {FEWEST}",
             "Name more."
             if options.unit == "sentence"

@@ -10,6 +10,7 @@ from serving.classifier import Classifier
 from serving.errors import InputError
 from serving.progress import SentenceProgress
 from serving.records import Prediction, Refusal
+from serving.terminal import counted
 from training.arrays import FloatArray, IntArray
 from training.evaluate.bootstrap import (
     Interval,
@@ -147,7 +148,7 @@ def answer(classifier: Classifier, sentences: Sequence[LabelledSentence]) -> Ans
     kept = [(row, a) for row, a in enumerate(found) if isinstance(a, Prediction)]
     if not kept:
         raise InputError(
-            f"none of the {len(sentences)} sentences can be classified",
+            f"of {counted(len(sentences), 'sentence')}, none can be classified",
             "Name a labelled file whose texts have words.",
         )
     names = classifier.bundle.scheme.names

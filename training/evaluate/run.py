@@ -15,7 +15,7 @@ from serving.bundle import sha256
 from serving.classifier import Classifier
 from serving.errors import InputError
 from serving.labels import LabelScheme
-from serving.terminal import tell
+from serving.terminal import counted, tell
 from serving.text.normalize import NORMALIZERS
 from training.environment import environment
 from training.evaluate.behaviour import KindResult, read_behaviour, run_behaviour
@@ -101,7 +101,7 @@ def write_evaluation(
 
     metrics, before = evaluation.metrics, evaluation.uncalibrated.reliability
     files = labelled[0].name if len(labelled) == 1 else f"{len(labelled)} files"
-    title = f"{evaluation.model} on {files}, {metrics.sentences:,} sentences"
+    title = f"{evaluation.model} on {files}, {counted(metrics.sentences, 'sentence')}"
     figures = {
         "confusion_matrix": confusion_figure(metrics.confusion, scheme, title=title),
         "reliability": reliability_figure(evaluation.reliability, before, title=title),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
+from serving.terminal import counted
 from training.evaluate.behaviour import KindResult
 from training.evaluate.bootstrap import Interval
 from training.evaluate.comparison import Comparison, Paired
@@ -24,7 +25,7 @@ def print_evaluation(evaluation: Evaluation, comparison: Comparison | None = Non
     """Print metrics, weakest subgroups and comparison; report.html has the rest."""
     metrics = evaluation.metrics
     console = _Console(highlight=False, markup=False, emoji=False)
-    console.print(f"{evaluation.model} on {metrics.sentences:,} sentences")
+    console.print(f"{evaluation.model} on {counted(metrics.sentences, 'sentence')}")
 
     table = _table("label", "precision", "recall", "F1", "95% interval", "sentences")
     for name, item in metrics.labels.items():
@@ -65,7 +66,7 @@ def print_evaluation(evaluation: Evaluation, comparison: Comparison | None = Non
         (evaluation.truncated, "too long: only their beginning was classified"),
     ):
         if number:
-            console.print(f"{number:,} sentences {what}")
+            console.print(f"{counted(number, 'sentence')} {what}")
 
 
 def print_behaviour(results: Sequence[tuple[str, Sequence[KindResult]]]) -> None:

@@ -7,6 +7,8 @@ Cohen, "A coefficient of agreement for nominal scales" (1960), for two annotator
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from serving.terminal import counted
+
 
 def agreement(rated: Sequence[Mapping[str, str]]) -> str | None:
     """Return how far annotators agree, in a sentence; None if none of them shared a text.
@@ -24,7 +26,7 @@ def agreement(rated: Sequence[Mapping[str, str]]) -> str | None:
         name, kappa = "Fleiss'", fleiss([list(by.values()) for by in rated])
     value = "is not defined, as there is one label only" if kappa is None else f"{kappa:.2f}"
     return (
-        f"{len(who)} annotators labelled {len(rated):,} sentences in common and agree on "
+        f"{len(who)} annotators labelled {counted(len(rated), 'sentence')} in common and agree on "
         f"{same:,}; {name} kappa {value}"
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from serving.errors import Problem
 from serving.files.row import Row, listed
+from serving.terminal import counted
 from training.labelled.fields import FieldNames
 
 _ONE_LABEL = "Choose one label per sentence."
@@ -63,10 +64,12 @@ class AnnotationTools:
         """Yield what is wrong with the file as a whole, once its records are read."""
         if self._several:
             where = self._several[0].where
-            what = f"{len(self._several):,} records have several labels, the first is {where}"
+            records = counted(len(self._several), "record")
+            what = f"{records} with several labels, the first is {where}"
             yield Problem(self._file, what, _ONE_LABEL)
         if self._unlabelled:
-            what = f"skipped {self._unlabelled:,} records without a label that someone submitted"
+            records = counted(self._unlabelled, "record")
+            what = f"skipped {records} without a label that someone submitted"
             yield Problem(self._file, what, "", warning=True)
 
     def _prodigy(self, fields: dict[str, Any]) -> _Found:

@@ -7,6 +7,7 @@ from typing import Any
 
 from serving.errors import Problem
 from serving.labels import LabelScheme
+from serving.terminal import counted
 from serving.text.normalize import NORMALIZERS
 
 _BETWEEN = re.compile(r"[\s_-]+")
@@ -36,7 +37,7 @@ class LabelNames:
     def notes(self) -> Iterator[Problem]:
         """Yield, as warnings, how labels in another form were read."""
         for (written, name), count in sorted(self._mapped.items()):
-            what = f"label {written!r} read as {name}: {count:,} times"
+            what = f"label {written!r} read as {name}: {counted(count, 'time')}"
             yield Problem(self._file, what, "", warning=True)
 
 

@@ -171,7 +171,7 @@ def _sentences(
         yield key, sentence
     yield from labels.notes()
     if damaged:
-        what = f"{len(damaged):,} texts look damaged, the first in {damaged[0]}"
+        what = f"texts that look damaged: {len(damaged):,}, the first in {damaged[0]}"
         yield Problem(str(path), what, "", warning=True)
     if not rows:
         yield Problem(str(path), "holds no labelled sentence", "Name a file that does.")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from serving.errors import InputError
 from serving.labels import LabelScheme
+from serving.terminal import counted
 from training.config import FIXED_SEED, TrainConfig
 from training.labelled.fields import FieldNames
 from training.labelled.reading import LabelledSentence, Normalize, read_labelled
@@ -53,14 +54,15 @@ def read_sides(config: TrainConfig, scheme: LabelScheme, normalize: Normalize) -
     dev = [*split.dev, *named.sentences]
     train, leaks = drop_leaks(split.train, named.sentences, normalize)
     if not dev:
+        sentences = counted(len(read.sentences), "sentence")
         raise InputError(
-            f"{_names(data.train)}: none of the {len(read.sentences):,} sentences is held out",
+            f"{_names(data.train)}: of {sentences}, none is held out",
             "Name a labelled file in data.dev or raise data.dev_fraction.",
         )
     warnings = [*read.warnings, *named.warnings]
     if leaks + split.leaks:
         warnings.append(
-            f"{_names(data.train)}: left out {leaks + split.leaks:,} training sentences that are "
+            f"{_names(data.train)}: left out {counted(leaks + split.leaks, 'training sentence')} "
             "near-identical to held-out ones"
         )
     for name in scheme.names:

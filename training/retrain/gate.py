@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from serving.terminal import counted
 from training.evaluate.behaviour import KindResult
 from training.evaluate.comparison import Comparison, Verdict
 from training.evaluate.measure import Evaluation
@@ -86,7 +87,7 @@ def _recalls(gate: GateConfig, champion: Evaluation, challenger: Evaluation) -> 
         # In a small test one sentence is more than the limit, and one sentence is luck.
         lost = round((theirs.recall - ours.recall) * ours.support)
         fine = lost <= max(1, limit * ours.support)
-        condition = f"at most {limit:g} lower, or one of {ours.support:,} sentences"
+        condition = f"at most {limit:g} lower, or one of {counted(ours.support, 'sentence')}"
         yield Check(f"recall of {name}", _outcome(fine), theirs.recall, ours.recall, condition)
 
 
@@ -114,7 +115,7 @@ def _behaviour(champion: Sequence[KindResult], challenger: Sequence[KindResult])
     theirs, ours = (
         sum(kind.passed for kind in results) / total for results in (champion, challenger)
     )
-    condition = f"not lower, on {total:,} cases"
+    condition = f"not lower, on {counted(total, 'case')}"
     return [Check("behaviour tests passed", _outcome(ours >= theirs), theirs, ours, condition)]
 
 

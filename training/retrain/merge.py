@@ -10,6 +10,7 @@ from typing import Literal
 from serving.atomic import atomic_folder
 from serving.errors import InputError
 from serving.labels import LabelScheme
+from serving.terminal import counted
 from training.config import FIXED_SEED
 from training.labelled.reading import LabelledData, LabelledSentence, Normalize, read_labelled
 from training.labelled.splits import drop_leaks, leak_key, position
@@ -101,7 +102,7 @@ def merge(
     replayed, more = drop_leaks(replay, [*test, *dev], normalize)
     if not learned:
         raise InputError(
-            f"none of the {len(new.sentences):,} new sentences is left to learn from",
+            f"of {counted(len(new.sentences), 'new sentence')}, none is left to learn from",
             "Add labelled sentences, or say `train` in their field `split`.",
         )
     if not test:

@@ -16,6 +16,7 @@ from serving.registry.lock import locked
 from serving.registry.pointer import current_folder, current_name
 from serving.registry.retraining import CheckFigures, Retraining, record_retraining
 from serving.registry.store import Registry
+from serving.terminal import counted
 from serving.text.normalize import NORMALIZERS
 from serving.trial import try_bundle
 from training.evaluate.behaviour import read_behaviour
@@ -153,16 +154,16 @@ def _say_counts(merged: Merged, champion: Classifier, recipe: Recipe) -> None:
     counts = merged.counts
     sys.stderr.write(
         f"champion {champion.model}\n"
-        f"{counts.new:,} new sentences: {counts.learned:,} to learn from, {counts.new_test:,} in "
-        f"the test; with {counts.replayed:,} of the base ({recipe.replay:.0%})\n"
-        f"test: {len(merged.test):,} sentences; to choose the epoch: {len(merged.dev):,}\n"
+        f"{counted(counts.new, 'new sentence')}: {counts.learned:,} to learn from, "
+        f"{counts.new_test:,} in the test; "
+        f"with {counts.replayed:,} of the base ({recipe.replay:.0%})\n"
+        f"test: {counted(len(merged.test), 'sentence')}; to choose the epoch: {len(merged.dev):,}\n"
     )
     if counts.replaced:
-        sys.stderr.write(f"{counts.replaced:,} base sentences are replaced by new labels\n")
+        sys.stderr.write(f"{counted(counts.replaced, 'base sentence')} replaced by new labels\n")
     if counts.leaks:
-        sys.stderr.write(
-            f"{counts.leaks:,} sentences are near-identical to held-out ones: not trained on\n"
-        )
+        leaks = counted(counts.leaks, "sentence")
+        sys.stderr.write(f"{leaks} not trained on, near-identical to held-out ones\n")
 
 
 def _say_result(result: Result, report: Path) -> None:

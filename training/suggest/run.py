@@ -7,6 +7,7 @@ from pathlib import Path
 
 from serving.classifier import Classifier
 from serving.errors import InputError
+from serving.terminal import counted
 from serving.text.normalize import NORMALIZERS
 from training.labelled.records import read_archive
 from training.labelled.splits import leak_key
@@ -34,7 +35,8 @@ def suggest(options: argparse.Namespace) -> None:
     files = write(chosen, classifier.bundle.scheme, options.output)
     counts = Counter(record.label for record in chosen)
     labels = ", ".join(f"{name} {counts[name]:,}" for name in classifier.bundle.scheme.names)
-    sys.stdout.write(f"{' and '.join(map(str, files))}: {len(chosen):,} sentences: {labels}\n")
+    names = " and ".join(map(str, files))
+    sys.stdout.write(f"{names}: {counted(len(chosen), 'sentence')}: {labels}\n")
     if len(chosen) < options.count:
         sys.stderr.write(
             f"rasd: fewer than {options.count:,}: no others are left that are not near-identical\n"

@@ -17,6 +17,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from serving.atomic import atomic_file
 from serving.provenance import Epoch
+from serving.terminal import counted
 from training.config import TrainConfig
 from training.model.classifier import SentenceClassifier
 from training.train.batches import Collator
@@ -96,7 +97,7 @@ def _train(
         say(f"resuming after step {trainer.state.global_step:,}")
     if checkpoint is None or not best.is_over(trainer.state):
         if checkpoint is None:
-            say(f"training on {len(examples.train):,} sentences")
+            say(f"training on {counted(len(examples.train), 'sentence')}")
         if settings.gradient_checkpointing:
             trainer.model.checkpoint_gradients()
         trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
@@ -159,7 +160,8 @@ class _BestEpoch(TrainerCallback):
             with atomic_file(self._file) as path:
                 save_file(model.state_dict(), path)
         if self.is_over(state):
-            say(f"no better macro-F1 for {self._patience} epochs: stopped early")
+            epochs = counted(self._since_best(state), "epoch")
+            say(f"no better macro-F1 for {epochs}: stopped early")
             control.should_training_stop = True
 
     def is_over(self, state: TrainerState) -> bool:

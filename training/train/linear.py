@@ -12,6 +12,7 @@ from sklearn.svm import LinearSVC
 
 from serving.classifier import softmax
 from serving.errors import InputError
+from serving.terminal import counted
 from training.arrays import Float32Array, FloatArray
 from training.evaluate.calibration import fit_temperature
 from training.labelled.reading import LabelledSentence, Normalize
@@ -56,7 +57,7 @@ def check_learnable(sentences: Sequence[LabelledSentence]) -> None:
     for label, count in Counter(sentence.label for sentence in sentences).items():
         if count < _FOLDS:
             raise InputError(
-                f"distill.linear: {count} sentences of {label} to learn from",
+                f"distill.linear: {counted(count, 'sentence')} of {label} to learn from",
                 f"It needs {_FOLDS} of each label: add some, or set distill.linear to false.",
             )
 

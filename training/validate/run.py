@@ -8,7 +8,7 @@ from serving.bundle import Bundle, shipped_model
 from serving.config_file import read_yaml
 from serving.errors import SHOWN, InputError
 from serving.labels import LabelScheme
-from serving.terminal import shown
+from serving.terminal import counted, shown
 from serving.text.normalize import NORMALIZERS
 from training.config import encoder_to_load, load_config
 from training.labelled.fields import FieldNames
@@ -40,7 +40,7 @@ def validate(
         for warning in warnings[:SHOWN]:
             sys.stdout.write(f"    warning: {shown(warning)}\n")
         if len(warnings) > SHOWN:
-            sys.stdout.write(f"    and {len(warnings) - SHOWN:,} more warnings\n")
+            sys.stdout.write(f"    and {counted(len(warnings) - SHOWN, 'more warning')}\n")
     return InputError.exit_code if failed else 0
 
 
@@ -52,7 +52,7 @@ def _check(path: Path, labels: Path | None, fields: FieldNames) -> tuple[str, li
         return _check_yaml(path)
     data = read_labelled([path], label_scheme(labels), NORMALIZERS["light"].apply, names=fields)
     counts = ", ".join(f"{name} {count:,}" for name, count in data.counts.items())
-    return f"{len(data.sentences):,} sentences, {counts}", data.warnings
+    return f"{counted(len(data.sentences), 'sentence')}, {counts}", data.warnings
 
 
 def _check_bundle(folder: Path) -> tuple[str, list[str]]:
@@ -69,8 +69,8 @@ def _check_yaml(path: Path) -> tuple[str, list[str]]:
     encoder = encoder_to_load(config.encoder)
     scheme = LabelScheme.read(config.labels)
     sides = read_sides(config, scheme, NORMALIZERS[config.normalizer].apply)
-    what = f"trains {encoder} on {len(sides.train):,} sentences, {len(sides.dev):,} held out"
-    return what, sides.warnings
+    learned = counted(len(sides.train), "sentence")
+    return f"trains {encoder} on {learned}, {len(sides.dev):,} held out", sides.warnings
 
 
 def _is_label_scheme(path: Path) -> bool:

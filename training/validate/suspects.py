@@ -20,7 +20,7 @@ from serving.atomic import atomic_file
 from serving.errors import InputError
 from serving.files.csv_cells import neutral
 from serving.labels import LabelScheme
-from serving.terminal import shown
+from serving.terminal import counted, shown
 from serving.text.normalize import NORMALIZERS
 from training.arrays import FloatArray, IntArray
 from training.labelled.fields import FieldNames
@@ -212,8 +212,10 @@ def _print(
 ) -> None:
     counts = Counter(finding.kind for finding in findings)
     sys.stdout.write(
-        f"{len(sentences):,} sentences: {counts['conflict']:,} near-duplicates with another label, "
-        f"{counts['label']:,} probable label errors, {counts['duplicate']:,} duplicates\n"
+        f"{counted(len(sentences), 'sentence')}: "
+        f"{counted(counts['conflict'], 'near-duplicate')} with another label, "
+        f"{counted(counts['label'], 'probable label error')}, "
+        f"{counted(counts['duplicate'], 'duplicate')}\n"
     )
     for finding in findings[:_SHOWN]:
         sentence = sentences[finding.row]

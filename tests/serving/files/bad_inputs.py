@@ -129,7 +129,7 @@ CASES = [
     Bad("cut.jsonl", (LINE * 3).encode()[:-3], "not JSON", 2),
     Bad("cut.json", json.dumps([{"text": GOOD}] * 3).encode()[:-9], "not JSON", 2),
     Bad("cut.csv", (ROWS + '"cut').encode(), "not CSV", 3),
-    Bad("cut.tsv", f"text\tn\n{GOOD}\t1\n{GOOD}".encode(), "1 cells", 1),
+    Bad("cut.tsv", f"text\tn\n{GOOD}\t1\n{GOOD}".encode(), "1 cell,", 1),
     Bad("cut.parquet", as_parquet(THREE)[:-30], "not a complete Parquet file"),
     Bad("cut.feather", as_feather(THREE)[:-30], "not a complete Arrow file"),
     Bad("cut.arrow", as_feather(THREE)[:5], "not a complete Arrow file"),

@@ -227,7 +227,7 @@ def test_documents_are_read_only_as_they_are_asked_for(tmp_path):
         ("a.jsonl", b'{"text": 5}', "field 'text' is a number, not a string", "--text-field"),
         ("a.jsonl", b'{"text": "a", "id": {}}', "field 'id' is an object", "--id-field"),
         ("a.csv", b'id,text\n1,"a\nb"\n2,b,c\n', "line 4: 3 cells, the header has 2", "Quote"),
-        ("a.csv", b"id,text\n1\n", "line 2: 1 cells, the header has 2", "Quote"),
+        ("a.csv", b"id,text\n1\n", "line 2: 1 cell, the header has 2", "Quote"),
         ("a.csv", b'id,text\n1,"a\n2,b\n3,c\n', "line 2: not CSV", "double quote"),
         ("a.txt", "خبر\nنفى".encode("cp1256"), "line 1: byte 0xce is not UTF-8", "CP1256"),
         ("a.txt", "ok\nx déjà vu".encode("cp1252"), "0xe9 is not UTF-8 (byte 4", "must be UTF-8"),

@@ -410,6 +410,22 @@ def test_nan_is_null(tmp_path, name):
     assert document.carried == {"share": None}
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+def test_a_number_that_no_float_can_hold_is_null(tmp_path, name):
+    numbers = "[1e999, -1E+400, 1e308, 0.1, -0.0, 7, 1e-999]"
+    text = f'{{"text": "{TEXTS[0]}", "id": 1e999, "shares": {numbers}}}'
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    (document,) = read(tmp_path / name, carry=("shares",))
+    assert document.id.endswith(f"{name}:1")
+    assert repr(document.carried["shares"]) == "[None, None, 1e+308, 0.1, -0.0, 7, 0.0]"
+
+
+def test_joined_files_with_byte_order_marks_are_read(tmp_path):
+    line = json.dumps({"text": TEXTS[0]}, ensure_ascii=False)
+    (tmp_path / "a.jsonl").write_text(f"\ufeff{line}\n" * 2, encoding="utf-8")
+    assert [document.text for document in read(tmp_path / "a.jsonl")] == TEXTS[:1] * 2
+
+
 def test_a_time_zone_that_is_unknown_here_is_a_problem_of_its_rows(tmp_path):
     when = pa.array([1, None], pa.timestamp("us", tz="Nowhere/City"))
     parquet.write_table(pa.table({"text": TEXTS[:2], "when": when}), tmp_path / "a.parquet")

@@ -204,6 +204,21 @@ def test_the_results_are_never_overwritten(tmp_path, write_results, capsys):
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("name", ["report.pdf", "report.JSON", "report.html.gz"])
+def test_a_page_of_another_format_is_refused(tmp_path, write_results, capsys, name):
+    assert main(["report", str(write_results([{}])), "-o", str(tmp_path / name)]) == 2
+    said = capsys.readouterr().err
+    assert f"{name}: its suffix" in said
+    assert said.count("\n") == 2
+    assert not (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize("name", ["report", "report.HTM", "2026.html"])
+def test_a_page_may_have_no_suffix_or_that_of_html(tmp_path, write_results, name):
+    assert main(["report", str(write_results([{}])), "-o", str(tmp_path / name)]) == 0
+    assert (tmp_path / name).read_text("utf-8").startswith("<!doctype html>")
+
+
 def test_memory_does_not_grow_with_the_results(write_results):
     def peak(count):
         made = (

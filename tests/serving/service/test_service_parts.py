@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import signal
+import threading
 from itertools import pairwise
 from pathlib import Path
 
@@ -202,6 +204,43 @@ def test_a_key_that_is_revoked_while_the_service_starts_is_revoked(tmp_path, mon
 
     async def watch() -> None:
         watching = asyncio.create_task(key_watcher.KeyWatcher(file, keys).run())
+        async with asyncio.timeout(10):
+            while keys.name_of(old):
+                await asyncio.sleep(0.01)
+        watching.cancel()
+
+    asyncio.run(watch())
+
+
+def test_a_keys_file_on_a_disk_that_does_not_answer_holds_up_nothing(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(key_watcher, "INTERVAL", 0.01)
+    monkeypatch.setattr(key_watcher, "DEADLINE", 0.1)
+    answers = threading.Event()
+    load = Keyring.load
+
+    def load_from_that_disk(file):
+        answers.wait(10)
+        return load(file, {})
+
+    (old, old_line), (_, new_line) = new_key("old"), new_key("new")
+    file = tmp_path / "keys.txt"
+    file.write_text(old_line, encoding="utf-8")
+    keys = load(file, {})
+    file.write_text(new_line, encoding="utf-8")
+    monkeypatch.setattr(Keyring, "load", load_from_that_disk)
+
+    async def watch() -> None:
+        watching = asyncio.create_task(key_watcher.KeyWatcher(file, keys).run())
+        async with asyncio.timeout(5):
+            while not caplog.records:
+                await asyncio.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGHUP)
+        before = threading.active_count()
+        await asyncio.sleep(0.5)
+        assert threading.active_count() == before  # not one more for each look
+        assert keys.name_of(old) == "old"
+        assert "not read in 0.1 seconds" in caplog.records[0].reason
+        answers.set()
         async with asyncio.timeout(10):
             while keys.name_of(old):
                 await asyncio.sleep(0.01)

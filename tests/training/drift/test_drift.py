@@ -179,11 +179,11 @@ def test_an_exported_bundle_is_compared_with_its_held_out_sentences(tiny_run, ca
     assert all(change["value"] < 0.02 for change in answer["changes"])
 
 
-@pytest.mark.parametrize("rows", [1, 19])
-def test_too_few_documents_are_refused(files, tmp_path, capsys, rows):
+@pytest.mark.parametrize(("rows", "said"), [(1, "1 document"), (19, "19 documents")])
+def test_too_few_documents_are_refused(files, tmp_path, capsys, rows, said):
     few = write(tmp_path / "few.jsonl", [f"قصف رقم {n}" for n in range(rows)])
     assert drift(few, "--reference", files[0], "--model", "fast") == 2
-    assert f"{rows} documents with text; a comparison needs 20" in capsys.readouterr().err
+    assert f"{said} with text; a comparison needs 20" in capsys.readouterr().err
 
 
 def test_results_of_another_model_are_refused(files, tmp_path, capsys):

@@ -139,7 +139,7 @@ def test_refused_and_cut_sentences_are_counted_apart(bundle, tmp_path):
     sentences = [_sentence(text, "attack_report", tmp_path) for text in ("…!", long, "انفجار")]
     found = measure(classifier, sentences)
     assert (found.refused, found.truncated, found.metrics.sentences) == (1, 1, 2)
-    with pytest.raises(InputError, match="none of the 1 sentences"):
+    with pytest.raises(InputError, match="of 1 sentence, none can"):
         measure(classifier, sentences[:1])
 
 

@@ -28,7 +28,7 @@ def test_every_export_reads_to_the_same_sentences(file):
 
 def test_labels_in_another_form_are_read_and_said():
     warnings = "\n".join(read(EXPORTS / "names.jsonl").warnings)
-    assert "label 'تقرير عن هجوم' read as attack_report: 1 times" in warnings
+    assert "label 'تقرير عن هجوم' read as attack_report: 1 time" in warnings
     assert "label 'Claim' read as claim" in warnings
     assert "label '2' read as denial" in warnings
 
@@ -37,7 +37,7 @@ def test_labels_in_another_form_are_read_and_said():
     "name", ["prodigy_choice.jsonl", "prodigy_textcat.jsonl", "argilla_1.json"]
 )
 def test_what_nobody_labelled_is_counted(name):
-    assert any("skipped 1 records without a label" in w for w in read(EXPORTS / name).warnings)
+    assert any("skipped 1 record without a label" in w for w in read(EXPORTS / name).warnings)
 
 
 SEVERAL = {
@@ -56,7 +56,7 @@ SEVERAL = {
 def test_records_with_several_labels_are_refused_with_their_number(form, tmp_path):
     file = json_lines(tmp_path / "a.jsonl", SEVERAL[form], SEVERAL[form])
     assert str(refused(file)) == (
-        f"{file}: 2 records have several labels, the first is {file}: line 1\n"
+        f"{file}: 2 records with several labels, the first is {file}: line 1\n"
         "Choose one label per sentence."
     )
 
@@ -141,7 +141,7 @@ def test_annotators_that_an_export_numbers_are_told_apart(tmp_path):
         for who, label in ((1, "claim"), (2, "denial"))
     ]
     warnings = read(json_lines(tmp_path / "a.jsonl", *rows), conflicts="majority").warnings
-    assert any("2 annotators labelled 1 sentences in common and agree on 0" in w for w in warnings)
+    assert any("2 annotators labelled 1 sentence in common and agree on 0" in w for w in warnings)
 
 
 def test_more_annotators_agreement_is_fleiss_kappa(tmp_path):

@@ -270,7 +270,7 @@ def test_text_that_looks_damaged_is_said_once_for_a_file(tmp_path):
     good = {"text": "نفى الجيش قصف القرية (AFP) — café.", "label": "denial"}
     data = read(json_lines(tmp_path / "a.jsonl", good, *rows))
     assert data.warnings == [
-        f"{tmp_path / 'a.jsonl'}: 3 texts look damaged, "
+        f"{tmp_path / 'a.jsonl'}: texts that look damaged: 3, "
         "the first in line 2: decoded as a Western encoding"
     ]
     assert len(data.sentences) == 4

@@ -112,7 +112,7 @@ PARQUET = {
         "row 1: 'label' is empty",
     ),
     "number without a label": ({"text": [CLAIM], "label": [9]}, 'row 1: unknown label "9"'),
-    "two labels": ({"text": [CLAIM], "label": [["claim", "denial"]]}, "1 records have several"),
+    "two labels": ({"text": [CLAIM], "label": [["claim", "denial"]]}, "1 record with several"),
     "bytes that are not UTF-8": (
         {"text": pa.array([CLAIM.encode("cp1256")], pa.binary()), "label": ["claim"]},
         "row 1: a value that is damaged, not UTF-8 or out of range",
@@ -150,7 +150,7 @@ def test_validate_counts_what_is_in_them():
     counts = "3 sentences, attack_report 1, claim 1, denial 1, official_response 0, other 0"
     for file in files:
         assert f"ok  {file}: {counts}\n" in done.stdout
-    assert "label 'تقرير عن هجوم' read as attack_report: 1 times" in done.stdout
+    assert "label 'تقرير عن هجوم' read as attack_report: 1 time\n" in done.stdout
 
 
 def test_retrain_merges_them_with_its_base(tmp_path, authored):

@@ -56,7 +56,7 @@ def test_corrections_become_labels_and_annotators_who_disagree_are_seen(database
     store.close()
     data = read(write_feedback(database, tmp_path / "labels.jsonl"), conflicts="majority")
     assert [(s.text, s.label, s.source) for s in data.sentences] == [(TEXT, "denial", "feedback")]
-    assert any("3 annotators labelled 1 sentences in common" in w for w in data.warnings)
+    assert any("3 annotators labelled 1 sentence in common" in w for w in data.warnings)
 
 
 def test_retrain_reads_the_database_that_the_service_writes(database, config, authored):

@@ -90,7 +90,7 @@ def test_nothing_new_to_learn_from_is_refused(base, tmp_path):
         tmp_path / "new.jsonl",
         {"text": "تبنت كتائب السدرة تفجير الجسر.", "label": "claim", "split": "test"},
     )
-    with pytest.raises(InputError, match="none of the 1 new sentences is left to learn from"):
+    with pytest.raises(InputError, match="of 1 new sentence, none is left to learn from"):
         merged(base, new)
 
 

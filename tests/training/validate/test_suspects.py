@@ -109,7 +109,7 @@ def test_the_file_is_one_that_an_annotator_can_work_through(
     assert {conflict["label"], conflict["twin_label"]} == {"denial", "claim"}
     assert conflict["suggested"] == conflict["twin_label"]
     assert {int(conflict["line"]), int(conflict["twin_line"])} == {151, rows.index(denial) + 1}
-    assert "1 near-duplicates with another label" in capsys.readouterr().out
+    assert "1 near-duplicate with another label" in capsys.readouterr().out
 
 
 def test_an_encoder_folder_that_is_missing_is_named(authored, tmp_path):

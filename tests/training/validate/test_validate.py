@@ -85,7 +85,7 @@ def test_good_files_are_summed_up(
     names = "attack_report, claim, denial, official_response, other"
     counts = "attack_report 0, claim 0, denial 1, official_response 0, other 0"
     assert [line for line in output.out.splitlines() if line.startswith("ok")] == [
-        f"ok  {good}: 1 sentences, {counts}",
+        f"ok  {good}: 1 sentence, {counts}",
         f"ok  {config}: trains some/encoder on 5 sentences, 1 held out",
         f"ok  {bundle}: bundle tiny@3, 5 labels: {names}",
         f"ok  {LABELS}: 5 labels: {names}",
