@@ -33,7 +33,7 @@ from training.evaluate.metrics import (
     reliability,
 )
 from training.evaluate.slices import SMALL, slices
-from training.labelled.reading import LabelledSentence
+from training.labelled.sentence import LabelledSentence
 
 _CHUNK = 256  # sentences per step of the progress bar
 _MISTAKES = 30

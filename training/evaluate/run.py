@@ -25,7 +25,8 @@ from training.evaluate.measure import Evaluation, answer, assess, compare_answer
 from training.evaluate.metrics import Metrics
 from training.evaluate.tables import print_behaviour, print_evaluation
 from training.labelled.fields import FieldNames
-from training.labelled.reading import DEFAULT_NAMES, LabelledSentence, read_labelled
+from training.labelled.reading import DEFAULT_NAMES, read_labelled
+from training.labelled.sentence import LabelledSentence
 
 
 def evaluate(

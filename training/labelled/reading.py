@@ -6,8 +6,7 @@ import json
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -21,16 +20,17 @@ from serving.files.sources import recognise, suffix_of
 from serving.labels import LabelScheme
 from training.labelled.agreement import agreement
 from training.labelled.annotation_tools import AnnotationTools
+from training.labelled.conflicts import Conflicts, settle
 from training.labelled.fields import FieldNames
 from training.labelled.label_names import LabelNames, as_written
 from training.labelled.label_studio import LabelStudio
+from training.labelled.sentence import LabelledSentence
 
 # What a file may hold as a number, and is a name.
 _WRITTEN = ("label", "second", "annotator")
 _LONGEST_COLUMN = 60  # characters; what is longer is a text, not a kind of sentence
 
 Normalize = Callable[[str], str]
-Conflicts = Literal["stop", "drop", "first", "newest", "majority", "keep"]
 DEFAULT_NAMES = FieldNames()
 
 
@@ -53,29 +53,6 @@ class _Fields(BaseModel):
     )
     sure: bool = Field(default=True, description="true or false")
     second: str | None = Field(default=None, strict=True, description="a label, or nothing")
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledSentence:
-    """A sentence, its label and where they come from.
-
-    `sure` is false when the annotator found another label nearly as good, and `second` is that
-    label, where the file has it. `split` is the side that the file asks for, or None. `place` names
-    file and line. `columns` are the file's other fields that hold a short string.
-    """
-
-    text: str
-    label: str
-    id: str | None
-    source: str | None
-    date: str | None
-    split: str | None
-    sure: bool
-    file: Path
-    line: int
-    place: str
-    second: str | None = None
-    columns: dict[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +103,7 @@ def read_labelled(
         problems.append(Problem("annotators", said, "", warning=True))
     sentences: list[LabelledSentence] = []
     for group in by_text.values():
-        kept, found = _settle(group, conflicts)
+        kept, found = settle(group, conflicts)
         sentences.extend(kept)
         problems.extend(found)
     if stopping := [problem for problem in problems if not problem.warning]:
@@ -283,59 +260,6 @@ def _text_problem(row: Row, text: str, normalized: str) -> Problem | None:
     else:
         return None
     return row.problem(what, "Write the sentence, or remove the record.")
-
-
-def _settle(
-    group: list[LabelledSentence], conflicts: Conflicts
-) -> tuple[list[LabelledSentence], list[Problem]]:
-    """Return the sentence to keep of those with the same text, if any, and what to report."""
-    if conflicts == "keep":
-        return group, []
-    first = group[0]
-    other = next((sentence for sentence in group if sentence.label != first.label), None)
-    if other is None:
-        # Annotators who agree on one task are in one place: there is nothing to report.
-        repeats = [sentence for sentence in group if sentence.place != first.place]
-        what = f"the same text and label as {first.place}: left out"
-        return [first], [Problem(repeat.place, what, "", warning=True) for repeat in repeats]
-
-    two = f"the same text as {first.place}, there {first.label}, here {other.label}"
-    if conflicts == "stop":
-        remedy = "Settle on one label, or let data.conflicts be drop, first or majority."
-        return [], [Problem(other.place, two, remedy)]
-    label = _winner(group, conflicts)
-    kept = [next(sentence for sentence in group if sentence.label == label)] if label else []
-    outcome = f"kept as {label}" if label else f"all {len(group)} left out"
-    return kept, [Problem(other.place, f"{two}: {outcome}", "", warning=True)]
-
-
-def _winner(group: list[LabelledSentence], conflicts: Conflicts) -> str | None:
-    """Return the label that a conflict is settled on, or None to leave its sentences out."""
-    if conflicts == "first":
-        return group[0].label
-    if conflicts == "newest":
-        return _newest(group)
-    best, second = Counter(sentence.label for sentence in group).most_common(2)
-    return best[0] if conflicts == "majority" and best[1] > second[1] else None
-
-
-def _newest(group: list[LabelledSentence]) -> str | None:
-    """Return the label of the latest date, if every sentence has one and no two labels share it."""
-    dates = [_moment(sentence.date) for sentence in group]
-    known = [date for date in dates if date is not None]
-    if len(known) < len(group):
-        return None
-    latest = {s.label for s, date in zip(group, known, strict=True) if date == max(known)}
-    return latest.pop() if len(latest) == 1 else None
-
-
-def _moment(date: str | None) -> datetime | None:
-    """Return a date of the ISO 8601 form; without a zone it is in UTC."""
-    try:
-        moment = datetime.fromisoformat(date or "")
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _clip(value: object) -> str:

@@ -14,7 +14,8 @@ from serving.classifier import softmax
 from serving.errors import InputError
 from training.arrays import Float32Array, FloatArray
 from training.evaluate.calibration import fit_temperature
-from training.labelled.reading import LabelledSentence, Normalize
+from training.labelled.reading import Normalize
+from training.labelled.sentence import LabelledSentence
 
 CS = (0.1, 0.3, 1.0)
 _FOLDS = 3

@@ -32,7 +32,8 @@ from training.config import (
 )
 from training.environment import environment
 from training.export.run import Predecessor, export_bundle
-from training.labelled.reading import LabelledSentence, Normalize, fingerprint
+from training.labelled.reading import Normalize, fingerprint
+from training.labelled.sentence import LabelledSentence
 from training.labelled.splits import Sides, read_sides
 from training.model.checkpoint import (
     SETTINGS,

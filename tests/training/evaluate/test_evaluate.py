@@ -19,7 +19,7 @@ from training.evaluate.measure import measure
 from training.evaluate.metrics import CoveragePoint, ReliabilityBin
 from training.evaluate.plots import confusion_figure, coverage_figure, png, reliability_figure, svg
 from training.evaluate.run import evaluate
-from training.labelled.reading import LabelledSentence
+from training.labelled.sentence import LabelledSentence
 
 RASD = Path(sys.executable).with_name("rasd")
 THRESHOLD = 0.8  # of the bundle in conftest.py
