@@ -35,6 +35,7 @@ from training.train.failures import DivergedError, out_of_memory_is
 from training.train.optimisation import WeightAverage
 from training.train.resume import Checkpoints, newest_checkpoint, reserve
 from training.train.trainer import show_progress, use_bf16
+from training.trim.card import write_card
 from training.trim.encoder_files import EncoderFiles, load_encoder_files
 
 _CHUNK = 512  # texts tokenised together
@@ -80,6 +81,10 @@ class Rows(Dataset[IntArray]):
         """Return the number of tokens of each text."""
         return np.diff(self.starts)
 
+    def summary(self) -> str:
+        """Return in words how many texts and tokens there are."""
+        return f"{len(self):,} texts of {int(self.lengths().sum()):,} tokens"
+
 
 def adapt(encoder: str, files: Sequence[str], out: Path, plan: Plan) -> None:
     """Train the encoder (a folder or hub id) to guess hidden tokens of `files`; write it to `out`.
@@ -101,7 +106,7 @@ def adapt(encoder: str, files: Sequence[str], out: Path, plan: Plan) -> None:
     }
     if reserve(work, identity | asdict(plan)):
         tell(f"{work}: resuming the unfinished run")
-    tell(f"{len(train):,} texts of {int(train.lengths().sum()):,} tokens")
+    tell(train.summary())
     try:
         with out_of_memory_is(
             RasdError(f"out of memory with --batch-size {plan.batch_size}", "Halve it.")
@@ -112,13 +117,21 @@ def adapt(encoder: str, files: Sequence[str], out: Path, plan: Plan) -> None:
         # A run resumed from its checkpoints would diverge again.
         shutil.rmtree(work, ignore_errors=True)
         raise
+    report = f"hidden tokens guessed right, of {len(held_out):,} texts left out: {guessed:.1%}"
     with atomic_folder(out / "encoder") as folder:
         original.save_trained(model.encoder, folder)
+        write_card(folder, original, _card(original, train, plan), report)
     shutil.rmtree(work)
-    sys.stdout.write(
-        f"hidden tokens guessed right, of {len(held_out):,} texts left out: {guessed:.1%}\n"
-        f"{out / 'encoder'}\n"
-    )
+    sys.stdout.write(f"{report}\n{out / 'encoder'}\n")
+
+
+def _card(original: EncoderFiles, train: Rows, plan: Plan) -> str:
+    times = "once" if plan.epochs == 1 else f"{plan.epochs:,} times"
+    return f"""\
+# {original.name}, adapted
+Made by `rasd adapt` from `{original.name}`: it read {train.summary()} {times}, after the
+normaliser `{plan.normalizer}`, and learned to guess hidden tokens. The tokenizer is unchanged.
+"""
 
 
 def _masking(original: EncoderFiles, size: int) -> Masking:
