@@ -98,7 +98,8 @@ def adapt(encoder: str, files: Sequence[str], out: Path, plan: Plan) -> None:
     set_seed(FIXED_SEED)
     model = MaskedLanguageModel(load_encoder(original.folder))
     masking = _masking(original, len(model.bias))
-    held_out, train = _rows(original, files, plan)
+    length = longest_input(model.encoder, _LENGTH)
+    held_out, train = _rows(original, files, plan, length)
     work = out / "trainer"
     identity = {
         "encoder": [sha256(file) for file in original.weights.files],
@@ -146,9 +147,11 @@ def _masking(original: EncoderFiles, size: int) -> Masking:
     return Masking(padding=padding, mask=mask, special=special, size=size)
 
 
-def _rows(original: EncoderFiles, files: Sequence[str], plan: Plan) -> tuple[Rows, Rows]:
-    """Return the held-out texts and the others, in random order."""
-    ids = [row for chunk in _tokens(original, files, plan) for row in chunk]
+def _rows(
+    original: EncoderFiles, files: Sequence[str], plan: Plan, length: int
+) -> tuple[Rows, Rows]:
+    """Return the held-out texts and the others, in random order; see `_tokens`."""
+    ids = [row for chunk in _tokens(original, files, plan, length) for row in chunk]
     if len(ids) <= _HELD_OUT:
         raise InputError(
             f"{', '.join(files)}: {len(ids):,} texts of at least {_SHORTEST} tokens",
@@ -161,11 +164,13 @@ def _rows(original: EncoderFiles, files: Sequence[str], plan: Plan) -> tuple[Row
     return Rows(flat, starts[: _HELD_OUT + 1]), Rows(flat, starts[_HELD_OUT:])
 
 
-def _tokens(original: EncoderFiles, files: Sequence[str], plan: Plan) -> Iterator[list[IntArray]]:
-    """Yield the token ids of the texts, those of long ones in parts of `_LENGTH`."""
+def _tokens(
+    original: EncoderFiles, files: Sequence[str], plan: Plan, length: int
+) -> Iterator[list[IntArray]]:
+    """Yield the token ids of the texts, those of long ones in parts of `length`."""
     normalize = NORMALIZERS[plan.normalizer].apply
     tokenizer = Tokenizer.from_str(original.vocabulary.tokenizer.to_str())
-    tokenizer.enable_truncation(longest_input(original.config, _LENGTH))
+    tokenizer.enable_truncation(length)
     shortest = _SHORTEST + tokenizer.num_special_tokens_to_add(is_pair=False)
     documents = DocumentStream(find_sources(files), ReadOptions("sentence", plan.text_field))
     with SentenceProgress(documents.size, visible=sys.stderr.isatty()) as progress:

@@ -162,8 +162,8 @@ class _Text:
 
 def _prove_outputs(before: EncoderFiles, after: EncoderFiles, texts: Sequence[str]) -> str:
     """Compare the outputs of both encoders on lines of many lengths; return the result in words."""
-    texts, limit = _drawn(before, texts)
-    pairs = zip(_outputs(before, texts, limit), _outputs(after, texts, limit), strict=True)
+    texts = _drawn(texts)
+    pairs = zip(_outputs(before, texts), _outputs(after, texts), strict=True)
     differences = [(one - other).abs().max() for one, other in pairs]
     difference = float(torch.stack(differences).max())
     if not difference <= _NOISE:
@@ -176,26 +176,26 @@ def _prove_outputs(before: EncoderFiles, after: EncoderFiles, texts: Sequence[st
 
 def _similarity(before: EncoderFiles, after: EncoderFiles, texts: Sequence[str]) -> float:
     """Return the mean cosine similarity of the texts' mean vectors in both encoders."""
-    texts, limit = _drawn(before, texts)
-    pairs = zip(_outputs(before, texts, limit), _outputs(after, texts, limit), strict=True)
+    texts = _drawn(texts)
+    pairs = zip(_outputs(before, texts), _outputs(after, texts), strict=True)
     cosines = [
         torch.cosine_similarity(one.mean(1), other.mean(1)).float().mean() for one, other in pairs
     ]
     return float(torch.stack(cosines).mean())
 
 
-def _drawn(encoder: EncoderFiles, texts: Sequence[str]) -> tuple[list[str], int]:
-    """Return some texts of many lengths, and how many tokens of them the encoder can read."""
+def _drawn(texts: Sequence[str]) -> list[str]:
+    """Return some texts of many lengths."""
     texts = sorted(texts, key=len)
     step = max(1.0, len(texts) / _SAMPLE)
-    drawn = [texts[int(number * step)] for number in range(min(_SAMPLE, len(texts)))]
-    return drawn, longest_input(encoder.config, _SAMPLE_TOKENS)
+    return [texts[int(number * step)] for number in range(min(_SAMPLE, len(texts)))]
 
 
-def _outputs(encoder: EncoderFiles, texts: Sequence[str], max_length: int) -> list[torch.Tensor]:
+def _outputs(encoder: EncoderFiles, texts: Sequence[str]) -> list[torch.Tensor]:
     """Return the last hidden states of texts, one at a time, so without padding."""
     model = load_encoder(encoder.folder).eval()
-    sentences = encoder.tokenizer(texts, truncation=True, max_length=max_length)["input_ids"]
+    longest = longest_input(model, _SAMPLE_TOKENS)
+    sentences = encoder.tokenizer(texts, truncation=True, max_length=longest)["input_ids"]
     with torch.inference_mode():
         return [model(torch.tensor([ids])).last_hidden_state for ids in sentences]
 
