@@ -122,6 +122,11 @@ class Evaluation:
     mistakes: tuple[Mistake, ...]
 
     @property
+    def calibrated(self) -> bool:
+        """Whether the bundle has a calibration of its own; in a cascade its models have theirs."""
+        return (self.temperature, self.power) != (1, 1)
+
+    @property
     def weakest(self) -> list[SliceMetrics]:
         """The subgroups below the overall accuracy, without small ones, lowest first."""
         found = (part for part in self.slices if not part.small and part.excess > 0)

@@ -100,7 +100,8 @@ def write_evaluation(
     from training.evaluate.plots import confusion_figure, coverage_figure, png, reliability_figure
     from training.evaluate.report import render_page
 
-    metrics, before = evaluation.metrics, evaluation.uncalibrated.reliability
+    metrics = evaluation.metrics
+    before = evaluation.uncalibrated.reliability if evaluation.calibrated else ()
     files = labelled[0].name if len(labelled) == 1 else f"{len(labelled)} files"
     title = f"{evaluation.model} on {files}, {metrics.sentences:,} sentences"
     figures = {
