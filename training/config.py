@@ -51,7 +51,7 @@ class DataConfig(Section):
         default="stop", description="stop, drop, first, newest or majority"
     )
     text_field: str | None = Field(
-        default=None, description="the name of the field with the text, or null for text"
+        default=None, description="the name of the field with the text, or null for the usual one"
     )
     label_field: str | None = Field(
         default=None, description="the name of the field with the label, or null for label"

@@ -5,7 +5,7 @@ import hashlib
 import json
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from serving.errors import Problem, did_you_mean, refusal
 from serving.files.damage import inspected
+from serving.files.fields import USUAL_TEXT_FIELDS
 from serving.files.row import Row, Wanted, listed
 from serving.files.rows import read_rows, unreadable
 from serving.files.sources import recognise, suffix_of
@@ -162,12 +163,14 @@ def _labelled_rows(path: Path, names: FieldNames) -> Iterator[Row | Problem]:
         remedy = "Name a .jsonl, .json, .csv, .tsv, .xlsx or .parquet file."
         yield Problem(str(path), what, remedy)
         return
-    fields = {"text": names.text or "text", "label": names.label or "label"}
-    columns = {
+    label = names.label or "label"
+    texts = (names.text,) if names.text else tuple(n for n in USUAL_TEXT_FIELDS if n != label)
+    remedies = {
         name: f"Name the right one with --{field}-field (data.{field}_field in a configuration)."
-        for field, name in fields.items()
+        for field, name in (("text", texts[0]), ("label", label))
     }
-    wanted = [Wanted((name,), remedy) for name, remedy in columns.items()]
+    wanted = [_TextColumn(texts, remedies[texts[0]]), Wanted((label,), remedies[label])]
+    others: Counter[str] = Counter()
     label_studio = LabelStudio(str(path), names)
     tools = AnnotationTools(str(path), names)
     try:
@@ -180,11 +183,31 @@ def _labelled_rows(path: Path, names: FieldNames) -> Iterator[Row | Problem]:
                 elif (found := tools.rows(row)) is not None:
                     yield from found
                 else:
-                    yield from _renamed(row, fields, columns)
+                    text = _text_field(texts, row.fields)
+                    others[text] += text != texts[0]
+                    yield from _renamed(row, {"text": text, "label": label}, remedies)
     except OSError as error:
         yield unreadable(source, error)
+    for name, count in (+others).items():
+        what = f"no field {texts[0]!r}: text read from the field {name!r}, {count:,} times"
+        yield Problem(str(path), what, "", warning=True)
     yield from label_studio.problems()
     yield from tools.problems()
+
+
+def _text_field(names: Sequence[str], fields: Iterable[str]) -> str:
+    """Return the only one of `names` that a record has, else the first of them."""
+    there = set(names).intersection(fields)
+    return there.pop() if len(there) == 1 else names[0]
+
+
+class _TextColumn(Wanted):
+    """The text of a table, under the first of the names or the only other one."""
+
+    def missing(self, where: str, header: Iterable[str]) -> Problem | None:
+        """Return the problem of a table with none of the names, or several but not the first."""
+        columns = list(header)
+        return Wanted((_text_field(self.names, columns),), self.remedy).missing(where, columns)
 
 
 def _renamed(row: Row, names: dict[str, str], remedies: dict[str, str]) -> Iterator[Row | Problem]:
