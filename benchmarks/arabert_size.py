@@ -33,7 +33,8 @@ from serving.provenance import Data, Provenance, Side
 from serving.text.normalize import NORMALIZERS
 from training.environment import environment
 from training.export.run import export_bundle
-from training.labelled.reading import LabelledSentence, fingerprint, read_labelled
+from training.labelled.reading import fingerprint, read_labelled
+from training.labelled.sentence import LabelledSentence
 from training.model.checkpoint import CheckpointSettings, save_checkpoint
 from training.model.classifier import SentenceClassifier
 

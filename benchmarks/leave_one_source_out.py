@@ -24,7 +24,8 @@ from transformers.utils import logging
 from serving.labels import LabelScheme
 from serving.text.normalize import NORMALIZERS
 from training.config import FIXED_SEED, encoder_to_load, load_config
-from training.labelled.reading import LabelledSentence, read_labelled
+from training.labelled.reading import read_labelled
+from training.labelled.sentence import LabelledSentence
 from training.model.classifier import SentenceClassifier, load_encoder
 from training.train.linear import tf_idf
 from training.train.teachers import keep_layers

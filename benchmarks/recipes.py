@@ -33,7 +33,7 @@ from serving.onnx_model import TokenIds, load_tokenizer, tokenize
 from serving.text.normalize import NORMALIZERS
 from training.config import TrainConfig, encoder_to_load, load_config
 from training.evaluate.calibration import fit_calibration
-from training.labelled.reading import LabelledSentence
+from training.labelled.sentence import LabelledSentence
 from training.labelled.splits import read_sides
 from training.model.classifier import SentenceClassifier, load_encoder
 from training.train.batches import Collator, to_examples

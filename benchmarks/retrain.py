@@ -25,7 +25,8 @@ from serving.bundle import shipped_model
 from serving.classifier import Classifier
 from serving.text.normalize import NORMALIZERS
 from training.evaluate.measure import Evaluation, measure
-from training.labelled.reading import LabelledSentence, read_labelled
+from training.labelled.reading import read_labelled
+from training.labelled.sentence import LabelledSentence
 
 ROOT = Path(__file__).parents[1]
 RASD = Path(sys.executable).with_name("rasd")

@@ -24,7 +24,8 @@ from training.evaluate.metrics import (
     expected_calibration_error,
     reliability,
 )
-from training.labelled.reading import LabelledSentence, read_labelled
+from training.labelled.reading import read_labelled
+from training.labelled.sentence import LabelledSentence
 
 COLUMNS = ("macro-F1", "accuracy", "NLL", "80 % most certain", "ECE", "ECE, other fifths")
 SPREAD = "standard deviation"

@@ -14,7 +14,8 @@ from sklearn.metrics import accuracy_score, classification_report, f1_score
 
 from serving.labels import LabelScheme
 from serving.text.normalize import NORMALIZERS
-from training.labelled.reading import LabelledSentence, read_labelled
+from training.labelled.reading import read_labelled
+from training.labelled.sentence import LabelledSentence
 from training.labelled.splits import drop_leaks
 from training.train.linear import fit_linear
 

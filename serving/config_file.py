@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
@@ -18,6 +19,34 @@ Key = tuple[str, ...]
 _LONGEST = 120  # characters of a value that a message shows
 _LARGEST = 2**18  # bytes of a file
 _MOST_KEYS = 10_000  # keys and list items, those of aliases counted wherever they are used
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """A kind of configuration: its name, who reads it, and top-level keys that only it has."""
+
+    name: str
+    readers: str
+    keys: frozenset[str]
+
+
+_KINDS = {
+    "rasd train": _Kind(
+        "a training configuration",
+        "`rasd train` uses it, and `rasd validate` checks it",
+        frozenset({"encoder", "labels", "data", "optimisation", "distill", "normalizer"}),
+    ),
+    "rasd retrain": _Kind(
+        "a retraining configuration",
+        "`rasd retrain --config` uses it, and with --dry-run only checks it",
+        frozenset({"base", "archive", "full", "quick", "gate", "behaviour"}),
+    ),
+    "rasd serve": _Kind(
+        "a service's configuration",
+        "`rasd serve --config` checks and uses it",
+        frozenset({"host", "port", "registry", "limits", "security", "feedback"}),
+    ),
+}
 
 
 class Section(BaseModel):
@@ -56,6 +85,20 @@ def read_yaml(path: Path, *, example: str) -> tuple[dict[str, Any], dict[Key, in
     if not isinstance(values, dict):
         raise InputError(f"{path}: holds no keys", f"See {example} for the keys and their form.")
     return values, lines
+
+
+def check_kind(command: str, values: Mapping[str, Any], *, path: Path, example: str) -> None:
+    """Raise InputError if `values` are rather a configuration of another command than `command`.
+
+    The error says which one, and names `example` as one of the right kind.
+    """
+    ours = len(values.keys() & _KINDS[command].keys)
+    for kind in _KINDS.values():
+        if len(values.keys() & kind.keys) > ours:
+            raise InputError(
+                f"{path} looks like {kind.name}",
+                f"{kind.readers}. `{command}` needs one like {example}.",
+            )
 
 
 def checked(

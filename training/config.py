@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationInfo, field_validator
 
-from serving.config_file import Key, Section, checked, read_yaml, resolve_paths, under
+from serving.config_file import Key, Section, check_kind, checked, read_yaml, resolve_paths, under
 from serving.errors import InputError
 
 _PATHS: tuple[Key, ...] = (
@@ -20,8 +20,6 @@ _PATHS: tuple[Key, ...] = (
 )
 
 EXAMPLE = "configs/compact.yaml"
-# Keys of a service's configuration and of no training's.
-_SERVICE = {"host", "port", "limits", "security", "feedback"}
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 SHIPPED_ENCODER = Path(__file__).parent / "encoder"
@@ -53,7 +51,7 @@ class DataConfig(Section):
         default="stop", description="stop, drop, first, newest or majority"
     )
     text_field: str | None = Field(
-        default=None, description="the name of the field with the text, or null for text"
+        default=None, description="the name of the field with the text, or null for the usual one"
     )
     label_field: str | None = Field(
         default=None, description="the name of the field with the label, or null for label"
@@ -197,11 +195,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     folder. Raises InputError with every problem and its line.
     """
     values, lines = read_yaml(path, example=EXAMPLE)
-    if values.keys() & _SERVICE:
-        raise InputError(
-            f"{path} looks like a service's configuration",
-            f"`rasd train` needs one like {EXAMPLE}.",
-        )
+    check_kind("rasd train", values, path=path, example=EXAMPLE)
     _resolve_paths(values, path.parent)
     values.setdefault("output", Path("runs") / path.stem)
     given: dict[Key, str] = {}

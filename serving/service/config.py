@@ -8,12 +8,9 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from serving.bundle import included_models, shipped_model
-from serving.config_file import Key, Section, checked, read_yaml, resolve_paths
-from serving.errors import InputError
+from serving.config_file import Key, Section, check_kind, checked, read_yaml, resolve_paths
 
 EXAMPLE = "configs/serve.yaml"
-# Keys of training configurations and of no service's.
-_TRAINING = {"encoder", "labels", "data"}
 _PATHS: tuple[Key, ...] = (("model",), ("registry",), ("security", "keys_file"))
 
 # As a browser sends it: without a path, not even a slash.
@@ -112,11 +109,7 @@ def load_config(path: Path | None, options: Mapping[str, Any]) -> ServeConfig:
     lines: dict[Key, int] = {}
     if path is not None:
         values, lines = read_yaml(path, example=EXAMPLE)
-        if values.keys() & _TRAINING:
-            raise InputError(
-                f"{path} looks like a training configuration",
-                f"`rasd serve` needs one like {EXAMPLE}.",
-            )
+        check_kind("rasd serve", values, path=path, example=EXAMPLE)
         named = values.get("model")
         resolve_paths(values, _PATHS, path.parent)
         if named in included_models() and not values["model"].exists():

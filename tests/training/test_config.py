@@ -1,5 +1,6 @@
 """The training configurations that ship, and what is said of one that is wrong."""
 
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from pydantic import BaseModel
 from serving.errors import InputError
 from serving.text.normalize import NORMALIZERS
 from training.config import SHIPPED_ENCODER_ID, TrainConfig, encoder_to_load, load_config
+from training.retrain.config import load_retrain_config
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 COMPACT, ARABERT, FAST = (CONFIGS / f"{name}.yaml" for name in ("compact", "arabert", "fast"))
@@ -264,6 +266,35 @@ def test_whatever_a_file_holds_it_is_refused_in_words(
     assert error.remedy
 
 
-def test_a_services_configuration_is_recognised() -> None:
-    with pytest.raises(InputError, match="looks like a service's configuration"):
-        load_config(Path(__file__).parents[2] / "configs" / "serve.yaml")
+@pytest.mark.parametrize(
+    ("load", "file", "says"),
+    [
+        (
+            load_config,
+            "serve.yaml",
+            "a service's configuration\n`rasd serve --config` checks and uses it. `rasd train` ",
+        ),
+        (
+            load_config,
+            "retrain.yaml",
+            "a retraining configuration\n`rasd retrain --config` uses it, and with --dry-run only "
+            "checks it. `rasd train` needs one like configs/compact.yaml.",
+        ),
+        (
+            load_retrain_config,
+            "compact.yaml",
+            "a training configuration\n`rasd train` uses it, and `rasd validate` checks it. "
+            "`rasd retrain` needs one like configs/retrain.yaml.",
+        ),
+        (load_retrain_config, "fast.yaml", "a training configuration\n"),
+        (load_retrain_config, "serve.yaml", "a service's configuration\n"),
+        (load_retrain_config, "container.yaml", "a service's configuration\n"),
+    ],
+)
+def test_a_configuration_of_another_command_is_recognised(
+    load: Callable[[Path], object], file: str, says: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        load(CONFIGS / file)
+    assert str(caught.value).startswith(f"{CONFIGS / file} looks like {says}")
+    assert str(caught.value).count("\n") == 1

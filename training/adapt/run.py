@@ -35,6 +35,7 @@ from training.train.failures import DivergedError, out_of_memory_is
 from training.train.optimisation import WeightAverage
 from training.train.resume import Checkpoints, newest_checkpoint, reserve
 from training.train.trainer import show_progress, use_bf16
+from training.trim.card import write_card
 from training.trim.encoder_files import EncoderFiles, load_encoder_files
 
 _CHUNK = 512  # texts tokenised together
@@ -80,6 +81,10 @@ class Rows(Dataset[IntArray]):
         """Return the number of tokens of each text."""
         return np.diff(self.starts)
 
+    def summary(self) -> str:
+        """Return in words how many texts and tokens there are."""
+        return f"{len(self):,} texts of {int(self.lengths().sum()):,} tokens"
+
 
 def adapt(encoder: str, files: Sequence[str], out: Path, plan: Plan) -> None:
     """Train the encoder (a folder or hub id) to guess hidden tokens of `files`; write it to `out`.
@@ -93,7 +98,8 @@ def adapt(encoder: str, files: Sequence[str], out: Path, plan: Plan) -> None:
     set_seed(FIXED_SEED)
     model = MaskedLanguageModel(load_encoder(original.folder))
     masking = _masking(original, len(model.bias))
-    held_out, train = _rows(original, files, plan)
+    length = longest_input(model.encoder, _LENGTH)
+    held_out, train = _rows(original, files, plan, length)
     work = out / "trainer"
     identity = {
         "encoder": [sha256(file) for file in original.weights.files],
@@ -101,7 +107,7 @@ def adapt(encoder: str, files: Sequence[str], out: Path, plan: Plan) -> None:
     }
     if reserve(work, identity | asdict(plan)):
         tell(f"{work}: resuming the unfinished run")
-    tell(f"{counted(len(train), 'text')} of {int(train.lengths().sum()):,} tokens")
+    tell(train.summary())
     try:
         with out_of_memory_is(
             RasdError(f"out of memory with --batch-size {plan.batch_size}", "Halve it.")
@@ -112,13 +118,21 @@ def adapt(encoder: str, files: Sequence[str], out: Path, plan: Plan) -> None:
         # A run resumed from its checkpoints would diverge again.
         shutil.rmtree(work, ignore_errors=True)
         raise
+    report = f"hidden tokens guessed right, of {len(held_out):,} texts left out: {guessed:.1%}"
     with atomic_folder(out / "encoder") as folder:
         original.save_trained(model.encoder, folder)
+        write_card(folder, original, _card(original, train, plan), report)
     shutil.rmtree(work)
-    sys.stdout.write(
-        f"hidden tokens guessed right, of {len(held_out):,} texts left out: {guessed:.1%}\n"
-        f"{out / 'encoder'}\n"
-    )
+    sys.stdout.write(f"{report}\n{out / 'encoder'}\n")
+
+
+def _card(original: EncoderFiles, train: Rows, plan: Plan) -> str:
+    times = "once" if plan.epochs == 1 else f"{plan.epochs:,} times"
+    return f"""\
+# {original.name}, adapted
+Made by `rasd adapt` from `{original.name}`: it read {train.summary()} {times}, after the
+normaliser `{plan.normalizer}`, and learned to guess hidden tokens. The tokenizer is unchanged.
+"""
 
 
 def _masking(original: EncoderFiles, size: int) -> Masking:
@@ -133,9 +147,11 @@ def _masking(original: EncoderFiles, size: int) -> Masking:
     return Masking(padding=padding, mask=mask, special=special, size=size)
 
 
-def _rows(original: EncoderFiles, files: Sequence[str], plan: Plan) -> tuple[Rows, Rows]:
-    """Return the held-out texts and the others, in random order."""
-    ids = [row for chunk in _tokens(original, files, plan) for row in chunk]
+def _rows(
+    original: EncoderFiles, files: Sequence[str], plan: Plan, length: int
+) -> tuple[Rows, Rows]:
+    """Return the held-out texts and the others, in random order; see `_tokens`."""
+    ids = [row for chunk in _tokens(original, files, plan, length) for row in chunk]
     if len(ids) <= _HELD_OUT:
         raise InputError(
             f"{', '.join(files)}: {counted(len(ids), 'text')} of at least {_SHORTEST} tokens",
@@ -148,11 +164,13 @@ def _rows(original: EncoderFiles, files: Sequence[str], plan: Plan) -> tuple[Row
     return Rows(flat, starts[: _HELD_OUT + 1]), Rows(flat, starts[_HELD_OUT:])
 
 
-def _tokens(original: EncoderFiles, files: Sequence[str], plan: Plan) -> Iterator[list[IntArray]]:
-    """Yield the token ids of the texts, those of long ones in parts of `_LENGTH`."""
+def _tokens(
+    original: EncoderFiles, files: Sequence[str], plan: Plan, length: int
+) -> Iterator[list[IntArray]]:
+    """Yield the token ids of the texts, those of long ones in parts of `length`."""
     normalize = NORMALIZERS[plan.normalizer].apply
     tokenizer = Tokenizer.from_str(original.vocabulary.tokenizer.to_str())
-    tokenizer.enable_truncation(longest_input(original.config, _LENGTH))
+    tokenizer.enable_truncation(length)
     shortest = _SHORTEST + tokenizer.num_special_tokens_to_add(is_pair=False)
     documents = DocumentStream(find_sources(files), ReadOptions("sentence", plan.text_field))
     with SentenceProgress(documents.size, visible=sys.stderr.isatty()) as progress:

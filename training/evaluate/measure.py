@@ -34,7 +34,7 @@ from training.evaluate.metrics import (
     reliability,
 )
 from training.evaluate.slices import SMALL, slices
-from training.labelled.reading import LabelledSentence
+from training.labelled.sentence import LabelledSentence
 
 _CHUNK = 256  # sentences per step of the progress bar
 _MISTAKES = 30
@@ -121,6 +121,11 @@ class Evaluation:
     uncalibrated: Uncalibrated
     slices: tuple[SliceMetrics, ...]
     mistakes: tuple[Mistake, ...]
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the bundle has a calibration of its own; in a cascade its models have theirs."""
+        return (self.temperature, self.power) != (1, 1)
 
     @property
     def weakest(self) -> list[SliceMetrics]:

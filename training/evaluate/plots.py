@@ -92,21 +92,24 @@ def reliability_figure(
 ) -> Figure:
     """Draw accuracy against probability, with a histogram of the probabilities below.
 
-    `after` is the calibrated model, `before` the same model with a plain softmax.
+    `after` is the calibrated model, `before` the same model with a plain softmax; it is empty for a
+    model without a calibration of its own.
     """
     figure = Figure(figsize=(6.4, 7.4), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     above.plot([0, 1], [0, 1], color="black", linestyle="--", linewidth=1, label="perfect")
-    above.plot(
-        [item.confidence for item in before],
-        [item.accuracy for item in before],
-        color=_WARM,
-        linestyle=":",
-        marker="o",
-        markerfacecolor="white",
-        label=f"before calibration: ECE {expected_calibration_error(before):.3f}",
-    )
+    if before:
+        above.plot(
+            [item.confidence for item in before],
+            [item.accuracy for item in before],
+            color=_WARM,
+            linestyle=":",
+            marker="o",
+            markerfacecolor="white",
+            label=f"before calibration: ECE {expected_calibration_error(before):.3f}",
+        )
     accuracy = np.array([item.accuracy for item in after])
+    error = f"ECE {expected_calibration_error(after):.3f}, with 95% intervals"
     above.errorbar(
         [item.confidence for item in after],
         accuracy,
@@ -115,7 +118,7 @@ def reliability_figure(
         marker="s",
         elinewidth=0.8,
         capsize=3,
-        label=f"after calibration: ECE {expected_calibration_error(after):.3f}, with 95% intervals",
+        label=f"after calibration: {error}" if before else error,
     )
     above.set_ylim(-0.03, 1.03)
     above.set_ylabel("Accuracy")
@@ -124,12 +127,13 @@ def reliability_figure(
 
     # Side by side within each bin, so that neither hides the other.
     columns = _histogram(below, after, 0, facecolor=_LIGHT, edgecolor=_DARK)
-    _histogram(below, before, 0.5, facecolor="none", edgecolor=_WARM, hatch="//////")
+    if before:
+        _histogram(below, before, 0.5, facecolor="none", edgecolor=_WARM, hatch="//////")
     below.bar_label(columns, fmt=_short, fontsize=7, padding=2)
     below.margins(y=0.15)
     below.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     below.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    below.set_ylabel("Sentences\n(hatched: before)")
+    below.set_ylabel("Sentences\n(hatched: before)" if before else "Sentences")
     below.set_xlabel("Probability of the predicted label")
     below.set_xlim(-0.02, 1.02)
     below.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))

@@ -25,7 +25,8 @@ from training.evaluate.measure import Evaluation, answer, assess, compare_answer
 from training.evaluate.metrics import Metrics
 from training.evaluate.tables import print_behaviour, print_evaluation
 from training.labelled.fields import FieldNames
-from training.labelled.reading import DEFAULT_NAMES, LabelledSentence, read_labelled
+from training.labelled.reading import DEFAULT_NAMES, read_labelled
+from training.labelled.sentence import LabelledSentence
 
 
 def evaluate(
@@ -99,7 +100,8 @@ def write_evaluation(
     from training.evaluate.plots import confusion_figure, coverage_figure, png, reliability_figure
     from training.evaluate.report import render_page
 
-    metrics, before = evaluation.metrics, evaluation.uncalibrated.reliability
+    metrics = evaluation.metrics
+    before = evaluation.uncalibrated.reliability if evaluation.calibrated else ()
     files = labelled[0].name if len(labelled) == 1 else f"{len(labelled)} files"
     title = f"{evaluation.model} on {files}, {counted(metrics.sentences, 'sentence')}"
     figures = {

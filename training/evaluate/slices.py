@@ -12,7 +12,7 @@ import numpy as np
 
 from training.arrays import IntArray
 from training.evaluate.wording import has_communique_wording, has_negation, has_quotation
-from training.labelled.reading import LabelledSentence
+from training.labelled.sentence import LabelledSentence
 
 SMALL = 30
 """A slice with fewer sentences is marked as small: its metrics are unreliable."""

@@ -48,8 +48,9 @@ def print_evaluation(evaluation: Evaluation, comparison: Comparison | None = Non
         f"ECE {metrics.ece:.3f} ({_interval(spans.ece)})   "
         f"Brier {metrics.brier:.3f}   NLL {metrics.nll:.3f}"
     )
-    before = evaluation.uncalibrated
-    console.print(f"before calibration: ECE {before.ece:.3f}   NLL {before.nll:.3f}")
+    if evaluation.calibrated:
+        before = evaluation.uncalibrated
+        console.print(f"before calibration: ECE {before.ece:.3f}   NLL {before.nll:.3f}")
 
     table = _table("coverage", "threshold", "accuracy")
     for point in evaluation.coverage:

@@ -35,7 +35,8 @@ from training.export.card import render_card
 from training.export.golden import golden_predictions
 from training.export.int8 import quantize_int8
 from training.export.onnx_graph import check_parity, export_onnx
-from training.labelled.reading import LabelledSentence, read_labelled
+from training.labelled.reading import read_labelled
+from training.labelled.sentence import LabelledSentence
 from training.model.checkpoint import HELD_OUT, SETTINGS, Checkpoint, load_checkpoint
 
 # Sentences on which torch and ONNX are compared: enough for all lengths.

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 class FieldNames:
     """The fields that hold text and label; None means `text` and `label`.
 
-    In a Label Studio export they are a key of `data` and the name of a Choices control; with None
-    the tasks themselves must show them.
+    Where there is no `text`, None also means the only one of USUAL_TEXT_FIELDS. In a Label Studio
+    export they are a key of `data` and the name of a Choices control; with None the tasks
+    themselves must show them.
     """
 
     text: str | None = None
@@ -26,7 +27,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--text-field",
         metavar="NAME",
-        help="the field with the text; in Label Studio exports a key of `data` (default: text)",
+        help="the field with the text; in Label Studio exports a key of `data` (default: text, or "
+        "another usual name such as body)",
     )
     parser.add_argument(
         "--label-field",

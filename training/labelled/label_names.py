@@ -11,6 +11,7 @@ from serving.terminal import counted
 from serving.text.normalize import NORMALIZERS
 
 _BETWEEN = re.compile(r"[\s_-]+")
+_DIGIT = re.compile(r"\d")  # of any script: 2, ٢ and ۲
 
 
 class LabelNames:
@@ -42,8 +43,9 @@ class LabelNames:
 
 
 def fold(written: str) -> str:
-    """Return what the forms of a label share: no case, no marks, one sign between words."""
-    return _BETWEEN.sub("_", NORMALIZERS["light"].apply(written).strip()).casefold()
+    """Return what the forms of a label share: no case, no marks, one sign between words, 0 to 9."""
+    plain = _BETWEEN.sub("_", NORMALIZERS["light"].apply(written).strip()).casefold()
+    return _DIGIT.sub(lambda digit: str(int(digit[0])), plain)
 
 
 def as_written(label: Any) -> Any:

@@ -5,9 +5,8 @@ import hashlib
 import json
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -15,22 +14,24 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from serving.errors import Problem, did_you_mean, refusal
 from serving.files.damage import inspected
+from serving.files.fields import USUAL_TEXT_FIELDS
 from serving.files.row import Row, Wanted, listed
 from serving.files.rows import read_rows, unreadable
 from serving.files.sources import recognise, suffix_of
 from serving.labels import LabelScheme
 from training.labelled.agreement import agreement
 from training.labelled.annotation_tools import AnnotationTools
+from training.labelled.conflicts import Conflicts, settle
 from training.labelled.fields import FieldNames
 from training.labelled.label_names import LabelNames, as_written
 from training.labelled.label_studio import LabelStudio
+from training.labelled.sentence import LabelledSentence
 
 # What a file may hold as a number, and is a name.
 _WRITTEN = ("label", "second", "annotator")
 _LONGEST_COLUMN = 60  # characters; what is longer is a text, not a kind of sentence
 
 Normalize = Callable[[str], str]
-Conflicts = Literal["stop", "drop", "first", "newest", "majority", "keep"]
 DEFAULT_NAMES = FieldNames()
 
 
@@ -53,29 +54,6 @@ class _Fields(BaseModel):
     )
     sure: bool = Field(default=True, description="true or false")
     second: str | None = Field(default=None, strict=True, description="a label, or nothing")
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledSentence:
-    """A sentence, its label and where they come from.
-
-    `sure` is false when the annotator found another label nearly as good, and `second` is that
-    label, where the file has it. `split` is the side that the file asks for, or None. `place` names
-    file and line. `columns` are the file's other fields that hold a short string.
-    """
-
-    text: str
-    label: str
-    id: str | None
-    source: str | None
-    date: str | None
-    split: str | None
-    sure: bool
-    file: Path
-    line: int
-    place: str
-    second: str | None = None
-    columns: dict[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +104,7 @@ def read_labelled(
         problems.append(Problem("annotators", said, "", warning=True))
     sentences: list[LabelledSentence] = []
     for group in by_text.values():
-        kept, found = _settle(group, conflicts)
+        kept, found = settle(group, conflicts)
         sentences.extend(kept)
         problems.extend(found)
     if stopping := [problem for problem in problems if not problem.warning]:
@@ -185,12 +163,14 @@ def _labelled_rows(path: Path, names: FieldNames) -> Iterator[Row | Problem]:
         remedy = "Name a .jsonl, .json, .csv, .tsv, .xlsx or .parquet file."
         yield Problem(str(path), what, remedy)
         return
-    fields = {"text": names.text or "text", "label": names.label or "label"}
-    columns = {
+    label = names.label or "label"
+    texts = (names.text,) if names.text else tuple(n for n in USUAL_TEXT_FIELDS if n != label)
+    remedies = {
         name: f"Name the right one with --{field}-field (data.{field}_field in a configuration)."
-        for field, name in fields.items()
+        for field, name in (("text", texts[0]), ("label", label))
     }
-    wanted = [Wanted((name,), remedy) for name, remedy in columns.items()]
+    wanted = [_TextColumn(texts, remedies[texts[0]]), Wanted((label,), remedies[label])]
+    others: Counter[str] = Counter()
     label_studio = LabelStudio(str(path), names)
     tools = AnnotationTools(str(path), names)
     try:
@@ -203,11 +183,31 @@ def _labelled_rows(path: Path, names: FieldNames) -> Iterator[Row | Problem]:
                 elif (found := tools.rows(row)) is not None:
                     yield from found
                 else:
-                    yield from _renamed(row, fields, columns)
+                    text = _text_field(texts, row.fields)
+                    others[text] += text != texts[0]
+                    yield from _renamed(row, {"text": text, "label": label}, remedies)
     except OSError as error:
         yield unreadable(source, error)
+    for name, count in (+others).items():
+        what = f"no field {texts[0]!r}: text read from the field {name!r}, {count:,} times"
+        yield Problem(str(path), what, "", warning=True)
     yield from label_studio.problems()
     yield from tools.problems()
+
+
+def _text_field(names: Sequence[str], fields: Iterable[str]) -> str:
+    """Return the only one of `names` that a record has, else the first of them."""
+    there = set(names).intersection(fields)
+    return there.pop() if len(there) == 1 else names[0]
+
+
+class _TextColumn(Wanted):
+    """The text of a table, under the first of the names or the only other one."""
+
+    def missing(self, where: str, header: Iterable[str]) -> Problem | None:
+        """Return the problem of a table with none of the names, or several but not the first."""
+        columns = list(header)
+        return Wanted((_text_field(self.names, columns),), self.remedy).missing(where, columns)
 
 
 def _renamed(row: Row, names: dict[str, str], remedies: dict[str, str]) -> Iterator[Row | Problem]:
@@ -283,59 +283,6 @@ def _text_problem(row: Row, text: str, normalized: str) -> Problem | None:
     else:
         return None
     return row.problem(what, "Write the sentence, or remove the record.")
-
-
-def _settle(
-    group: list[LabelledSentence], conflicts: Conflicts
-) -> tuple[list[LabelledSentence], list[Problem]]:
-    """Return the sentence to keep of those with the same text, if any, and what to report."""
-    if conflicts == "keep":
-        return group, []
-    first = group[0]
-    other = next((sentence for sentence in group if sentence.label != first.label), None)
-    if other is None:
-        # Annotators who agree on one task are in one place: there is nothing to report.
-        repeats = [sentence for sentence in group if sentence.place != first.place]
-        what = f"the same text and label as {first.place}: left out"
-        return [first], [Problem(repeat.place, what, "", warning=True) for repeat in repeats]
-
-    two = f"the same text as {first.place}, there {first.label}, here {other.label}"
-    if conflicts == "stop":
-        remedy = "Settle on one label, or let data.conflicts be drop, first or majority."
-        return [], [Problem(other.place, two, remedy)]
-    label = _winner(group, conflicts)
-    kept = [next(sentence for sentence in group if sentence.label == label)] if label else []
-    outcome = f"kept as {label}" if label else f"all {len(group)} left out"
-    return kept, [Problem(other.place, f"{two}: {outcome}", "", warning=True)]
-
-
-def _winner(group: list[LabelledSentence], conflicts: Conflicts) -> str | None:
-    """Return the label that a conflict is settled on, or None to leave its sentences out."""
-    if conflicts == "first":
-        return group[0].label
-    if conflicts == "newest":
-        return _newest(group)
-    best, second = Counter(sentence.label for sentence in group).most_common(2)
-    return best[0] if conflicts == "majority" and best[1] > second[1] else None
-
-
-def _newest(group: list[LabelledSentence]) -> str | None:
-    """Return the label of the latest date, if every sentence has one and no two labels share it."""
-    dates = [_moment(sentence.date) for sentence in group]
-    known = [date for date in dates if date is not None]
-    if len(known) < len(group):
-        return None
-    latest = {s.label for s, date in zip(group, known, strict=True) if date == max(known)}
-    return latest.pop() if len(latest) == 1 else None
-
-
-def _moment(date: str | None) -> datetime | None:
-    """Return a date of the ISO 8601 form; without a zone it is in UTC."""
-    try:
-        moment = datetime.fromisoformat(date or "")
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _clip(value: object) -> str:

@@ -12,7 +12,8 @@ from serving.labels import LabelScheme
 from serving.terminal import counted
 from training.config import FIXED_SEED, TrainConfig
 from training.labelled.fields import FieldNames
-from training.labelled.reading import LabelledSentence, Normalize, read_labelled
+from training.labelled.reading import Normalize, read_labelled
+from training.labelled.sentence import LabelledSentence
 
 _NUMBER = re.compile(r"\d+(?:[.,٫٬]\d+)*")
 _SIGNS = re.compile(r"[\W_]+")

@@ -16,7 +16,7 @@ from serving.bundle import sha256
 from serving.errors import InputError
 from serving.labels import LabelScheme
 from serving.provenance import Provenance
-from training.labelled.reading import LabelledSentence
+from training.labelled.sentence import LabelledSentence
 from training.model.classifier import SentenceClassifier, empty_encoder
 
 SETTINGS = "checkpoint.json"

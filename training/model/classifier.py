@@ -2,9 +2,7 @@
 
 import inspect
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -122,11 +120,19 @@ def load_encoder_tokenizer(source: Source) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def longest_input(config: Mapping[str, Any], limit: int) -> int:
-    """Return how many tokens the encoder with this `config.json` can read, at most `limit`."""
-    # RoBERTa's first token has position 2.
-    positions = config.get("max_position_embeddings") or limit + 2
-    return min(limit, positions - 2)
+def longest_input(encoder: PreTrainedModel, limit: int) -> int:
+    """Return how many tokens `encoder` can read, at most `limit`.
+
+    BERT's first token has position 0. In RoBERTa and its relatives (XLM-R, MPNet) it has the one
+    after the padding's, mostly 2: see `create_position_ids_from_input_ids` in transformers. Only
+    their table of positions has a row for padding.
+    """
+    sizes = [limit, getattr(encoder.config, "max_position_embeddings", None) or limit]
+    for name, table in encoder.named_modules():
+        if name.endswith("position_embeddings") and isinstance(table, nn.Embedding):
+            first = 0 if table.padding_idx is None else table.padding_idx + 1
+            sizes.append(table.num_embeddings - first)
+    return min(size for size in sizes if size > 0)  # XLNet, which has no limit, says -1
 
 
 def freeze_layers(encoder: PreTrainedModel, count: int) -> None:

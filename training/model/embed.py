@@ -32,7 +32,7 @@ def embed(texts: Sequence[str], encoder: str | None = None) -> FloatArray:
     logging.disable_progress_bar()  # of the weights; ours follows
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = load_encoder(source).eval().to(device)
-    length = longest_input(model.config.to_dict(), _MAX_LENGTH)
+    length = longest_input(model, _MAX_LENGTH)
     order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
     vectors = np.zeros((len(texts), model.config.hidden_size), dtype=np.float32)
     options = {"padding": True, "truncation": True, "max_length": length, "return_tensors": "pt"}

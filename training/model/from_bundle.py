@@ -21,7 +21,7 @@ from serving.atomic import atomic_folder, check_place
 from serving.bundle import Bundle
 from serving.errors import InputError
 from training.config import AbstentionConfig, ExportConfig, ModelConfig
-from training.labelled.reading import LabelledSentence
+from training.labelled.sentence import LabelledSentence
 from training.model.checkpoint import SETTINGS, CheckpointSettings, save_checkpoint
 from training.model.classifier import SentenceClassifier, empty_encoder
 

@@ -10,7 +10,7 @@ from serving.records import Prediction
 from training.evaluate.behaviour import read_behaviour, run_behaviour
 from training.evaluate.comparison import Comparison
 from training.evaluate.measure import Answers, answer, assess, compare_answers
-from training.labelled.reading import LabelledSentence
+from training.labelled.sentence import LabelledSentence
 from training.retrain.config import RetrainConfig
 from training.retrain.gate import Check, Outcome, Tried, check_all, passes
 from training.retrain.merge import Counts, Merged

@@ -5,10 +5,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from serving.config_file import Key, Section, checked, read_yaml, resolve_paths
+from serving.config_file import Key, Section, check_kind, checked, read_yaml, resolve_paths
 from training.config import OptimisationConfig, Share
 from training.evaluate.behaviour import INCLUDED
 
+EXAMPLE = "configs/retrain.yaml"
 _PATHS: tuple[Key, ...] = (
     ("base",),
     ("archive",),
@@ -77,7 +78,8 @@ def load_retrain_config(path: Path) -> RetrainConfig:
 
     Raises InputError with every problem and its line.
     """
-    values, lines = read_yaml(path, example="configs/retrain.yaml")
+    values, lines = read_yaml(path, example=EXAMPLE)
+    check_kind("rasd retrain", values, path=path, example=EXAMPLE)
     if values.get("behaviour") == "included":
         del values["behaviour"]
     resolve_paths(values, _PATHS, path.parent)

@@ -12,7 +12,8 @@ from serving.errors import InputError
 from serving.labels import LabelScheme
 from serving.terminal import counted
 from training.config import FIXED_SEED
-from training.labelled.reading import LabelledData, LabelledSentence, Normalize, read_labelled
+from training.labelled.reading import LabelledData, Normalize, read_labelled
+from training.labelled.sentence import LabelledSentence
 from training.labelled.splits import drop_leaks, leak_key, position
 from training.retrain.config import Recipe, RetrainConfig
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from serving.onnx_model import TokenIds
 from training.arrays import Float32Array
 from training.config import TrainConfig
-from training.labelled.reading import LabelledSentence
+from training.labelled.sentence import LabelledSentence
 
 # Sentences are sorted by length within pools of this many batches.
 _POOL = 50

@@ -15,7 +15,8 @@ from serving.errors import InputError
 from serving.terminal import counted
 from training.arrays import Float32Array, FloatArray
 from training.evaluate.calibration import fit_temperature
-from training.labelled.reading import LabelledSentence, Normalize
+from training.labelled.reading import Normalize
+from training.labelled.sentence import LabelledSentence
 
 CS = (0.1, 0.3, 1.0)
 _FOLDS = 3

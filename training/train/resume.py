@@ -8,7 +8,7 @@ from typing import Any
 from accelerate import PartialState
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from serving.atomic import atomic_file
+from serving.atomic import atomic_file, check_place
 from serving.errors import InputError
 from training.config import TrainConfig
 from training.train.optimisation import WeightAverage
@@ -42,7 +42,7 @@ def reserve(folder: Path, identity: dict[str, Any]) -> bool:
     """Reserve `folder` for the run `identity`; return True if it resumes a run there.
 
     Leftovers that no run can resume from are removed. Raises InputError if `folder` holds an
-    unfinished run of another identity.
+    unfinished run of another identity, or files but no record of a run.
     """
     record = folder / _IDENTITY
     signs = (SOFT_LABELS, f"checkpoint-*/{_COMPLETE}", RESULT)
@@ -61,6 +61,7 @@ def reserve(folder: Path, identity: dict[str, Any]) -> bool:
             "Repeat the command of that run to resume it, name another folder with --out, "
             f"or remove {folder} to discard it.",
         )
+    check_place(folder, sign=_IDENTITY)  # a run writes it first: files without it are not ours
     shutil.rmtree(folder, ignore_errors=True)
     with atomic_file(record) as path:
         path.write_text(json.dumps(identity, ensure_ascii=False, indent=1), encoding="utf-8")

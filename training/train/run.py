@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import PartialState
-from transformers import PreTrainedTokenizerBase, set_seed
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 from transformers.utils import logging
 
 from serving.atomic import atomic_folder, check_place
@@ -32,7 +32,8 @@ from training.config import (
 )
 from training.environment import environment
 from training.export.run import Predecessor, export_bundle
-from training.labelled.reading import LabelledSentence, Normalize, fingerprint
+from training.labelled.reading import Normalize, fingerprint
+from training.labelled.sentence import LabelledSentence
 from training.labelled.splits import Sides, read_sides
 from training.model.checkpoint import (
     SETTINGS,
@@ -47,6 +48,7 @@ from training.model.classifier import (
     freeze_layers,
     load_encoder,
     load_encoder_tokenizer,
+    longest_input,
 )
 from training.model.hub import Source, find_source
 from training.train.batches import to_examples
@@ -91,6 +93,7 @@ def train(
         _warn(sides.warnings)
     source = find_source(encoder_to_load(config.encoder), config.encoder_revision)
     encoder = load_encoder(source, dropout=config.model.encoder_dropout)
+    _check_length(config, encoder)
     if config.distill.layers:
         keep_layers(encoder, config.distill.layers)
     set_seed(FIXED_SEED)  # for the head
@@ -192,6 +195,16 @@ def _check_output(out: Path, work: Path) -> None:
         raise InputError(
             f"{out}: holds a model that has been trained already",
             f"Name another folder with --out, or remove {out} to train again.",
+        )
+
+
+def _check_length(config: TrainConfig, encoder: PreTrainedModel) -> None:
+    longest = longest_input(encoder, config.max_length)
+    if longest < config.max_length:
+        name = _encoder_name(config.encoder)
+        raise InputError(
+            f"max_length: {config.max_length} tokens, but {name} has positions for {longest}",
+            f"Set max_length to {longest} or less.",
         )
 
 

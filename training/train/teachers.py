@@ -32,7 +32,8 @@ from serving.text.normalize import NORMALIZERS
 from serving.text.sentences import split_sentences
 from training.arrays import Float32Array
 from training.config import FIXED_SEED, DistillConfig, TrainConfig
-from training.labelled.reading import LabelledSentence, Normalize
+from training.labelled.reading import Normalize
+from training.labelled.sentence import LabelledSentence
 from training.labelled.splits import Sides, leak_key
 from training.model.checkpoint import SETTINGS, load_checkpoint, model_name
 from training.train.linear import check_learnable, fit_linear

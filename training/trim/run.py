@@ -1,16 +1,13 @@
 """The steps of `rasd trim`: read the text, remove tokens or learn new ones, check the result."""
 
-import json
 import sys
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import torch
-from huggingface_hub import metadata_load
 from transformers.utils import logging
 
 from serving.atomic import atomic_folder, check_place
@@ -21,6 +18,7 @@ from serving.files.sources import Source, find_sources
 from serving.progress import SentenceProgress
 from serving.text.normalize import NORMALIZERS
 from training.model.classifier import load_encoder, longest_input
+from training.trim.card import grown_card, trimmed_card, write_card
 from training.trim.encoder_files import EncoderFiles, load_encoder_files
 from training.trim.grow import learn_tokens
 from training.trim.vocabulary import Vocabulary
@@ -56,7 +54,7 @@ def trim(
         text.prove(original.vocabulary, trimmed.vocabulary, kept)
         difference = _prove_outputs(original, trimmed, list(usage.sample.values()))
         report = _report(original, trimmed, usage, difference)
-        _write_readme(folder, original, _trimmed_card(original, usage.lines, normalizer), report)
+        write_card(folder, original, trimmed_card(original, usage.lines, normalizer), report)
     sys.stdout.write(f"{report}\n{out}\n")
 
 
@@ -82,7 +80,7 @@ def grow(
         before, after = (text.usage(one.vocabulary) for one in (original, grown))
         similarity = _similarity(original, grown, list(before.sample.values()))
         report = _growth(original, grown, before, after, similarity)
-        _write_readme(folder, original, _grown_card(original, before.lines, normalizer), report)
+        write_card(folder, original, grown_card(original, before.lines, normalizer), report)
     sys.stdout.write(f"{report}\n{out}\n")
 
 
@@ -164,8 +162,8 @@ class _Text:
 
 def _prove_outputs(before: EncoderFiles, after: EncoderFiles, texts: Sequence[str]) -> str:
     """Compare the outputs of both encoders on lines of many lengths; return the result in words."""
-    texts, limit = _drawn(before, texts)
-    pairs = zip(_outputs(before, texts, limit), _outputs(after, texts, limit), strict=True)
+    texts = _drawn(texts)
+    pairs = zip(_outputs(before, texts), _outputs(after, texts), strict=True)
     differences = [(one - other).abs().max() for one, other in pairs]
     difference = float(torch.stack(differences).max())
     if not difference <= _NOISE:
@@ -178,26 +176,26 @@ def _prove_outputs(before: EncoderFiles, after: EncoderFiles, texts: Sequence[st
 
 def _similarity(before: EncoderFiles, after: EncoderFiles, texts: Sequence[str]) -> float:
     """Return the mean cosine similarity of the texts' mean vectors in both encoders."""
-    texts, limit = _drawn(before, texts)
-    pairs = zip(_outputs(before, texts, limit), _outputs(after, texts, limit), strict=True)
+    texts = _drawn(texts)
+    pairs = zip(_outputs(before, texts), _outputs(after, texts), strict=True)
     cosines = [
         torch.cosine_similarity(one.mean(1), other.mean(1)).float().mean() for one, other in pairs
     ]
     return float(torch.stack(cosines).mean())
 
 
-def _drawn(encoder: EncoderFiles, texts: Sequence[str]) -> tuple[list[str], int]:
-    """Return some texts of many lengths, and how many tokens of them the encoder can read."""
+def _drawn(texts: Sequence[str]) -> list[str]:
+    """Return some texts of many lengths."""
     texts = sorted(texts, key=len)
     step = max(1.0, len(texts) / _SAMPLE)
-    drawn = [texts[int(number * step)] for number in range(min(_SAMPLE, len(texts)))]
-    return drawn, longest_input(encoder.config, _SAMPLE_TOKENS)
+    return [texts[int(number * step)] for number in range(min(_SAMPLE, len(texts)))]
 
 
-def _outputs(encoder: EncoderFiles, texts: Sequence[str], max_length: int) -> list[torch.Tensor]:
+def _outputs(encoder: EncoderFiles, texts: Sequence[str]) -> list[torch.Tensor]:
     """Return the last hidden states of texts, one at a time, so without padding."""
     model = load_encoder(encoder.folder).eval()
-    sentences = encoder.tokenizer(texts, truncation=True, max_length=max_length)["input_ids"]
+    longest = longest_input(model, _SAMPLE_TOKENS)
+    sentences = encoder.tokenizer(texts, truncation=True, max_length=longest)["input_ids"]
     with torch.inference_mode():
         return [model(torch.tensor([ids])).last_hidden_state for ids in sentences]
 
@@ -232,51 +230,6 @@ def _sizes(before: EncoderFiles, after: EncoderFiles) -> list[str]:
     )
     lines = [f"{'':12}{'before':>14}{'after':>14}"]
     return lines + [f"{name:12}{old:>14{form}}{new:>14{form}}" for name, old, new, form in rows]
-
-
-def _trimmed_card(original: EncoderFiles, lines: int, normalizer: str) -> str:
-    pieces = len(original.vocabulary.pieces)
-    return f"""\
-# {original.name}, trimmed
-Made by `rasd trim` from `{original.name}`. Of its {pieces:,} tokens this encoder keeps
-
-- those that {lines:,} lines of text use after the normaliser `{normalizer}`,
-- the special and added tokens,
-- the single characters of Arabic, Latin, digits and punctuation, to spell other words.
-
-Everything else is unchanged.
-"""
-
-
-def _grown_card(original: EncoderFiles, lines: int, normalizer: str) -> str:
-    return f"""\
-# {original.name}, with new tokens
-Made by `rasd trim --grow` from `{original.name}`. Its tokens were learned from {lines:,} lines
-of text after the normaliser `{normalizer}`; each starts as the mean of the old tokens that
-spell it. Special tokens and single characters are kept. All other weights are unchanged, so
-run `rasd adapt` on it before use.
-"""
-
-
-def _write_readme(folder: Path, original: EncoderFiles, card: str, report: str) -> None:
-    """Write the encoder's card in the Hugging Face form."""
-    metadata: dict[str, Any] = {}
-    with suppress(Exception):  # a missing or broken card is no reason to stop
-        metadata = metadata_load(original.folder / "README.md") or {}
-    licence = metadata.get("license")
-    base = original.name if "/" in original.name else metadata.get("base_model")
-    header = {"license": licence, "base_model": base}
-    lines = [f"{key}: {json.dumps(value)}" for key, value in header.items() if value]
-    text = f"""\
-{card}
-```
-{report}
-```
-
-The licence of `{original.name}`{f" ({licence})" if licence else ""} still applies.
-"""
-    front = ["---", *lines, "---", ""] if lines else []
-    (folder / "README.md").write_text("\n".join(front) + text, encoding="utf-8")
 
 
 def _say(what: str) -> None:

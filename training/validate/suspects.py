@@ -24,7 +24,8 @@ from serving.terminal import counted, shown
 from serving.text.normalize import NORMALIZERS
 from training.arrays import FloatArray, IntArray
 from training.labelled.fields import FieldNames
-from training.labelled.reading import DEFAULT_NAMES, LabelledSentence, read_labelled
+from training.labelled.reading import DEFAULT_NAMES, read_labelled
+from training.labelled.sentence import LabelledSentence
 from training.labelled.splits import leak_key
 from training.model.embed import embed
 from training.validate.confident_learning import margins, suspects

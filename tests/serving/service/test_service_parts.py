@@ -72,8 +72,15 @@ def test_a_training_configuration_is_named_instead_of_its_keys(name):
         load_config(path, {})
     assert str(caught.value) == (
         f"{path} looks like a training configuration\n"
+        "`rasd train` uses it, and `rasd validate` checks it. "
         "`rasd serve` needs one like configs/serve.yaml."
     )
+
+
+def test_a_retraining_configuration_is_named_too():
+    path = SHIPPED.with_name("retrain.yaml")
+    with pytest.raises(InputError, match="looks like a retraining configuration\n`rasd retrain "):
+        load_config(path, {})
 
 
 @pytest.mark.parametrize(

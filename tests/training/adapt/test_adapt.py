@@ -1,6 +1,7 @@
 """`rasd adapt`: an encoder learns the wording of unlabelled text, and survives a kill."""
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -88,6 +89,41 @@ def test_a_killed_run_goes_on(unigram_encoder, archive, tmp_path):
     assert "resuming the unfinished run" in ended.stderr
     assert "guessed right" in ended.stdout
     assert [path.name for path in out.iterdir()] == ["encoder"]
+
+
+@pytest.fixture
+def card(unigram_encoder, archive, tmp_path, monkeypatch):
+    """Adapt a copy of an encoder with another card, without training; return the new card."""
+
+    def make(readme: str, *more: object) -> str:
+        encoder = tmp_path / "small"
+        shutil.copytree(unigram_encoder, encoder)
+        (encoder / "README.md").write_text(readme, encoding="utf-8")
+        monkeypatch.setattr(adapt_run, "_train", lambda *_: None)
+        assert adapt(encoder, archive, tmp_path / "out", *more) == 0
+        return (tmp_path / "out" / "encoder" / "README.md").read_text(encoding="utf-8")
+
+    return make
+
+
+def test_the_card_keeps_licence_and_base_and_says_what_was_done(card, capsys):
+    front = "---\nlicense: mit\nbase_model: some/encoder\ntags: [news]\n---\n"
+    made = card(f"{front}# An encoder\n", "--epochs", 3)
+    head = '---\nlicense: "mit"\nbase_model: "some/encoder"\n---\n# small, adapted\n'
+    assert made.startswith(head)
+    printed = capsys.readouterr()
+    texts = re.search(r"[\d,]+ texts of [\d,]+ tokens", printed.err)
+    assert texts is not None
+    assert f"it read {texts[0]} 3 times" in made
+    assert "`light`" in made
+    assert printed.out.splitlines()[0] in made
+    assert "The licence of `small` (mit) still applies." in made
+
+
+def test_an_encoder_whose_card_says_nothing_gets_one(card):
+    made = card("")
+    assert made.startswith("# small, adapted\n")
+    assert " tokens once, after" in made
 
 
 def test_too_little_text(unigram_encoder, text, tmp_path, capsys):

@@ -112,7 +112,9 @@ def test_classify_and_evaluate_take_it_like_any_model(cascade, labelled, tmp_pat
     records = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
     assert {record["model"].split("@")[0] for record in records} == {"cascade"}
     assert cli.main(["evaluate", str(labelled), "--model", str(cascade)]) == 0
-    assert "cascade@" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "cascade@" in printed
+    assert "before calibration" not in printed  # there is none but those of the two models
 
 
 def test_drift_takes_it_too(cascade, labelled, capsys):

@@ -19,7 +19,7 @@ from training.evaluate.measure import measure
 from training.evaluate.metrics import CoveragePoint, ReliabilityBin
 from training.evaluate.plots import confusion_figure, coverage_figure, png, reliability_figure, svg
 from training.evaluate.run import evaluate
-from training.labelled.reading import LabelledSentence
+from training.labelled.sentence import LabelledSentence
 
 RASD = Path(sys.executable).with_name("rasd")
 THRESHOLD = 0.8  # of the bundle in conftest.py
@@ -198,6 +198,19 @@ def test_calibration_is_told_before_and_after(make_bundle, tmp_path):
         assert cooled["metrics"][figure] != pytest.approx(plain["metrics"][figure], abs=1e-3)
 
 
+def test_a_model_without_a_calibration_has_no_figures_before_it(make_bundle, tmp_path, capsys):
+    """A cascade has temperature 1 and power 1: its models are calibrated, not their mixture."""
+    labelled = _write(tmp_path / "dev.jsonl", *ROWS)
+    for temperature, told in ((1.0, False), (2.5, True)):
+        out = tmp_path / str(temperature)
+        evaluate(make_bundle(f"t{temperature}", temperature=temperature), [labelled], out)
+        assert ("before calibration" in capsys.readouterr().out) == told
+        report = (out / "report.html").read_text(encoding="utf-8")
+        assert ('<th class="n">before</th>' in report) == told
+        assert ("no calibration of its own" in report) != told
+        assert report.count("negative log-likelihood (NLL)") == 1
+
+
 def test_another_bundle_is_compared_on_the_same_file(bundle, make_bundle, tmp_path, capsys):
     deaf = make_bundle("deaf", cues={"انفجار": "attack_report", "تبنت": "claim"})
     evaluate(bundle, [_write(tmp_path / "dev.jsonl", *ROWS)], tmp_path / "out", compare=deaf)
@@ -261,6 +274,7 @@ def test_the_reliability_diagram_stays_within_its_picture(accuracy):
     title = "a-model@1 on " + "a-file-with-a-long-name-" * 4
     figure = reliability_figure(_bins(accuracy), _bins(1 - accuracy), title=title)
     _assert_nothing_is_cut_off(figure)
+    _assert_nothing_is_cut_off(reliability_figure(_bins(accuracy), (), title=title))
 
 
 @pytest.mark.parametrize("accuracy", [0.0, 0.975, 1.0, None])

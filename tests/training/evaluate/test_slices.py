@@ -12,7 +12,8 @@ from serving.bundle import Bundle, shipped_model
 from serving.text.normalize import NORMALIZERS
 from training.evaluate.slices import NOT_GIVEN, OTHERS, length_band, slices, year
 from training.evaluate.wording import has_communique_wording, has_negation, has_quotation
-from training.labelled.reading import LabelledSentence, read_labelled
+from training.labelled.reading import read_labelled
+from training.labelled.sentence import LabelledSentence
 
 
 def _sentence(text="قصف الجيش الموقع", **fields):

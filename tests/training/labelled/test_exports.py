@@ -33,6 +33,18 @@ def test_labels_in_another_form_are_read_and_said():
     assert "label '2' read as denial" in warnings
 
 
+@pytest.mark.parametrize("digit", ["2", "٢", "۲", "२", "２", "\u200f٢\u200f"])
+def test_a_number_is_read_in_the_digits_of_any_script(tmp_path, digit):
+    (sentence,) = read(json_lines(tmp_path / "a.jsonl", {"text": CLAIM, "label": digit})).sentences
+    assert sentence.label == "denial"
+
+
+@pytest.mark.parametrize("number", ["٥", "٢٢", "٢.٠", "-٢", "٢٫٥"])
+def test_a_number_that_no_label_has_is_refused(tmp_path, number):
+    error = refused(json_lines(tmp_path / "a.jsonl", {"text": CLAIM, "label": number}))
+    assert "unknown label" in error.problem
+
+
 @pytest.mark.parametrize(
     "name", ["prodigy_choice.jsonl", "prodigy_textcat.jsonl", "argilla_1.json"]
 )

@@ -18,6 +18,8 @@ from labelled_files import (
     task,
 )
 
+from serving.files.fields import USUAL_TEXT_FIELDS
+
 ATTACK = "سقطت قذيفتان على سوق الخضار في بلدة النخيل."
 DENIAL = "نفت كتائب السدرة صلتها بتفجير الجسر."
 CLAIM = "تبنت كتائب السدرة تفجير الجسر."
@@ -75,6 +77,46 @@ def test_csv_whose_cells_part_at_semicolons(tmp_path: Path) -> None:
     file.write_text(f'text;label\n"{DENIAL}; نعم, لا";denial\n', encoding="utf-8-sig")
     (only,) = read(file).sentences
     assert (only.text, only.label) == (f"{DENIAL}; نعم, لا", "denial")
+
+
+@pytest.mark.parametrize("name", USUAL_TEXT_FIELDS[1:])
+def test_another_usual_field_with_the_text_is_read_and_said(tmp_path: Path, name: str) -> None:
+    lines = json_lines(tmp_path / "a.jsonl", {name: CLAIM, "label": "claim", "url": "a"})
+    cells = tmp_path / "a.csv"
+    cells.write_text(f"id;{name};label\n1;{CLAIM};claim\n", encoding="utf-8")
+    for file in (lines, cells):
+        data = read(file)
+        assert [(s.text, s.label) for s in data.sentences] == [(CLAIM, "claim")]
+        said = f"{file}: no field 'text': text read from the field {name!r}, 1 times"
+        assert data.warnings == [said]
+        assert read(file, text=name).warnings == []
+
+
+def test_a_field_text_and_a_field_that_is_asked_for_come_first(tmp_path: Path) -> None:
+    row = {"text": CLAIM, "body": DENIAL, "label": "claim"}
+    file = json_lines(tmp_path / "a.jsonl", row)
+    assert [s.text for s in read(file).sentences] == [CLAIM]
+    assert read(file).warnings == []
+    assert "no field 'content'; the fields are" in refused(file, text="content").problem
+
+
+def test_two_usual_fields_are_not_guessed_from(tmp_path: Path) -> None:
+    row = {"body": CLAIM, "content": DENIAL, "label": "claim"}
+    lines = json_lines(tmp_path / "a.jsonl", row)
+    cells = tmp_path / "a.csv"
+    cells.write_text(f"body,content,label\n{CLAIM},{DENIAL},claim\n" * 2, encoding="utf-8")
+    for file in (lines, cells):
+        error = refused(file)
+        what = "line 1: no field 'text'; the fields are 'body', 'content', 'label'"
+        assert error.problem == f"{file}: {what}"
+        assert error.remedy.startswith("Name the right one with --text-field")
+
+
+def test_the_field_of_the_label_is_not_taken_for_the_text(tmp_path: Path) -> None:
+    file = json_lines(tmp_path / "a.jsonl", {"content": "claim", "body": CLAIM})
+    assert [(s.text, s.label) for s in read(file, label="content").sentences] == [(CLAIM, "claim")]
+    alone = json_lines(tmp_path / "b.jsonl", {"content": "claim"})
+    assert "no field 'text'" in refused(alone, label="content").problem
 
 
 def test_label_studio_skips_what_nobody_labelled(tmp_path: Path) -> None:

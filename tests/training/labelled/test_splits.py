@@ -13,7 +13,8 @@ from serving.errors import InputError
 from serving.labels import LabelScheme
 from serving.text.normalize import NORMALIZERS
 from training.config import load_config
-from training.labelled.reading import LabelledSentence, read_labelled
+from training.labelled.reading import read_labelled
+from training.labelled.sentence import LabelledSentence
 from training.labelled.splits import drop_leaks, leak_key, read_sides, split_by_text
 
 ROOT = Path(__file__).parents[3]

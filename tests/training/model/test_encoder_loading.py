@@ -6,9 +6,19 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from transformers import (  # noqa: E402
+    BertConfig,
+    MPNetConfig,
+    NystromformerConfig,
+    RobertaConfig,
+    XLMRobertaConfig,
+    XLNetConfig,
+)
+
 from serving.errors import InputError  # noqa: E402
 from training.model.checkpoint import load_checkpoint  # noqa: E402
 from training.model.classifier import (  # noqa: E402
+    empty_encoder,
     load_encoder,
     load_encoder_tokenizer,
     longest_input,
@@ -51,9 +61,37 @@ def test_a_checkpoint_whose_weights_were_cut_off(tiny_run, damaged):
         load_checkpoint(folder)
 
 
+SMALL = {
+    "hidden_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "vocab_size": 50,
+}
+
+
 @pytest.mark.parametrize(
-    ("config", "tokens"),
-    [({}, 128), ({"max_position_embeddings": 512}, 128), ({"max_position_embeddings": 80}, 78)],
+    ("kind", "settings", "tokens"),
+    [
+        (BertConfig, {"max_position_embeddings": 80}, 80),
+        (BertConfig, {"max_position_embeddings": 512}, 128),
+        (XLMRobertaConfig, {"max_position_embeddings": 80}, 78),
+        (RobertaConfig, {"max_position_embeddings": 80, "pad_token_id": 0}, 79),
+        (MPNetConfig, {"max_position_embeddings": 80}, 78),
+    ],
 )
-def test_an_encoder_reads_no_more_than_it_has_positions(config, tokens):
-    assert longest_input(config, 128) == tokens
+def test_an_encoder_reads_just_as_many_tokens_as_it_has_positions(kind, settings, tokens):
+    encoder = empty_encoder(kind(**SMALL, **settings)).eval()
+    assert longest_input(encoder, 128) == tokens
+    with torch.inference_mode():
+        encoder(torch.full((1, tokens), 7))
+        if tokens < 128:
+            with pytest.raises((IndexError, RuntimeError)):
+                encoder(torch.full((1, tokens + 1), 7))
+
+
+def test_positions_that_are_relative_or_in_a_larger_table():
+    unlimited = XLNetConfig(d_model=32, n_layer=1, n_head=2, d_inner=32, vocab_size=50)
+    assert longest_input(empty_encoder(unlimited), 128) == 128
+    larger = NystromformerConfig(**SMALL, max_position_embeddings=80)
+    assert longest_input(empty_encoder(larger), 128) == 80

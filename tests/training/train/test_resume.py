@@ -91,6 +91,21 @@ def test_another_run_does_not_go_on_from_what_is_there(tmp_path):
     assert newest_checkpoint(folder).name == "checkpoint-5"
 
 
+@pytest.mark.parametrize("name", ["thesis.docx", "checkpoint-5/complete", "old/result.json"])
+def test_what_no_run_has_left_is_not_removed(tmp_path, name):
+    file = tmp_path / "trainer" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("years of work")
+    with pytest.raises(InputError, match="trainer: something else is there already\n"):
+        reserve(tmp_path / "trainer", {"max_length": 48})
+    assert file.read_text() == "years of work"
+
+
+def test_an_empty_folder_can_be_reserved(tmp_path):
+    (tmp_path / "trainer").mkdir()
+    assert not reserve(tmp_path / "trainer", {"max_length": 48})
+
+
 def test_an_epochs_order_hangs_on_nothing_but_seed_and_epoch():
     lengths = [3, 9, 4, 7] * 50
     sampler = LengthSampler(lengths, batch_size=4, seed=5)

@@ -66,6 +66,20 @@ def finish(command: list[str], environment: dict[str, str] | None = None) -> str
     return run.stderr
 
 
+def test_a_length_above_the_encoders_positions_is_refused_before_training(
+    command, tiny_encoder, tmp_path
+):
+    run = subprocess.run(
+        command("max_length=65"), cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 2, run.stderr
+    assert run.stderr.splitlines()[-2:] == [
+        f"rasd: max_length: 65 tokens, but {tiny_encoder.name} has positions for 64",
+        "Set max_length to 64 or less.",
+    ]
+    assert not (tmp_path / "run").exists()
+
+
 # --- The hub -----------------------------------------------------------------------------------
 
 

@@ -137,6 +137,23 @@ def test_a_configuration_is_checked_with_its_files(
     assert problem in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("name", "kind", "command"),
+    [
+        ("retrain", "a retraining configuration", "rasd retrain --config"),
+        ("serve", "a service's configuration", "rasd serve --config"),
+    ],
+)
+def test_a_configuration_of_another_command_is_named_with_it(
+    name: str, kind: str, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = ROOT / "configs" / f"{name}.yaml"
+    assert validate([path]) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == f"rasd: {path} looks like {kind}"
+    assert second.startswith(f"`{command}` ")
+
+
 def test_a_damaged_bundle_is_refused(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (bundle / "model.onnx").write_text("something else", encoding="utf-8")
     assert validate([bundle]) == 2
