@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -33,7 +32,7 @@ from training.model.classifier import load_encoder, longest_input
 from training.train.batches import LengthSampler
 from training.train.failures import DivergedError, out_of_memory_is
 from training.train.optimisation import WeightAverage
-from training.train.resume import Checkpoints, newest_checkpoint, reserve
+from training.train.resume import Checkpoints, discard, newest_checkpoint, reserve
 from training.train.trainer import show_progress, use_bf16
 from training.trim.card import write_card
 from training.trim.encoder_files import EncoderFiles, load_encoder_files
@@ -116,13 +115,13 @@ def adapt(encoder: str, files: Sequence[str], out: Path, plan: Plan) -> None:
             guessed = _guessed(model, held_out, masking, plan.batch_size)
     except DivergedError:
         # A run resumed from its checkpoints would diverge again.
-        shutil.rmtree(work, ignore_errors=True)
+        discard(work)
         raise
     report = f"hidden tokens guessed right, of {len(held_out):,} texts left out: {guessed:.1%}"
     with atomic_folder(out / "encoder") as folder:
         original.save_trained(model.encoder, folder)
         write_card(folder, original, _card(original, train, plan), report)
-    shutil.rmtree(work)
+    discard(work)
     sys.stdout.write(f"{report}\n{out / 'encoder'}\n")
 
 

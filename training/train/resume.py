@@ -61,11 +61,24 @@ def reserve(folder: Path, identity: dict[str, Any]) -> bool:
             "Repeat the command of that run to resume it, name another folder with --out, "
             f"or remove {folder} to discard it.",
         )
-    check_place(folder, sign=_IDENTITY)  # a run writes it first: files without it are not ours
-    shutil.rmtree(folder, ignore_errors=True)
+    for cut_off in folder.glob(f".{_IDENTITY}.*"):  # of `atomic_file`, by a kill
+        cut_off.unlink()
+    # A run writes its record first and removes it last: files without it are not ours.
+    check_place(folder, sign=_IDENTITY)
+    discard(folder)
     with atomic_file(record) as path:
         path.write_text(json.dumps(identity, ensure_ascii=False, indent=1), encoding="utf-8")
     return False
+
+
+def discard(folder: Path) -> None:
+    """Remove a run's folder, if it is there; its record last, so that a kill leaves it a run's."""
+    for path in list(folder.glob("*")):
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != _IDENTITY:
+            path.unlink()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def newest_checkpoint(folder: Path) -> Path | None:

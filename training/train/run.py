@@ -1,7 +1,6 @@
 """The steps of `rasd train`: labelled sentences to a checkpoint and a bundle."""
 
 import shlex
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -54,7 +53,7 @@ from training.model.hub import Source, find_source
 from training.train.batches import to_examples
 from training.train.failures import DivergedError, memory_errors_explained
 from training.train.finetune import Examples, Trained, fine_tune
-from training.train.resume import SOFT_LABELS, reserve, run_identity
+from training.train.resume import SOFT_LABELS, discard, reserve, run_identity
 from training.train.teachers import keep_layers, prepare_lessons
 from training.train.trainer import check_hardware_and_trackers
 
@@ -128,7 +127,7 @@ def train(
             trained = fine_tune(model, examples, config, work, progress=progress)
     except DivergedError:
         # A run resumed from its checkpoints would diverge again.
-        shutil.rmtree(work, ignore_errors=True)
+        discard(work)
         raise
     if not process.is_main_process:
         return out / "bundle"
@@ -164,7 +163,7 @@ def train(
         )
     checkpoint = replace(saved, folder=out / "checkpoint")
     bundle = export_bundle(checkpoint, sides.dev, out / "bundle", predecessor)
-    shutil.rmtree(work)
+    discard(work)
     return bundle
 
 

@@ -1,6 +1,7 @@
 """A killed training resumes where it was: real processes, kill -9, the same bytes."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -13,7 +14,7 @@ pytest.importorskip("torch")
 
 from serving.errors import InputError
 from training.train.batches import LengthSampler
-from training.train.resume import newest_checkpoint, reserve
+from training.train.resume import discard, newest_checkpoint, reserve
 
 ROOT = Path(__file__).parents[3]
 RASD = Path(sys.executable).with_name("rasd")
@@ -99,6 +100,28 @@ def test_what_no_run_has_left_is_not_removed(tmp_path, name):
     with pytest.raises(InputError, match="trainer: something else is there already\n"):
         reserve(tmp_path / "trainer", {"max_length": 48})
     assert file.read_text() == "years of work"
+
+
+@pytest.mark.parametrize("removed", range(4))
+def test_a_folder_whose_removal_was_killed_can_be_reserved_again(tmp_path, monkeypatch, removed):
+    folder = tmp_path / "trainer"
+    assert not reserve(folder, {"max_length": 48})
+    (folder / "checkpoint-5").mkdir()
+    for name in ("checkpoint-5/state", "soft_labels.npy", ".run.json.cut-off"):
+        (folder / name).write_text("x", encoding="utf-8")
+    unlink, done = os.unlink, []
+
+    def until_killed(path, *arguments, **options):
+        if len(done) == removed:
+            raise KeyboardInterrupt
+        done.append(path)
+        unlink(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "unlink", until_killed)
+    with pytest.raises(KeyboardInterrupt):
+        discard(folder)
+    monkeypatch.undo()
+    reserve(folder, {"max_length": 48})  # it is still the run's own
 
 
 def test_an_empty_folder_can_be_reserved(tmp_path):
