@@ -9,6 +9,7 @@ import json
 import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -91,6 +92,8 @@ def _load(url: str, bodies: list[bytes], clients: int, seconds: float, timeout: 
 @contextmanager
 def server(*command: object, ready: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server until the block ends; it is ready when the path `ready` answers 200."""
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
+        sys.exit(f"port {port} is in use: another server would be measured")
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / "log").open("wb") as log:
         process = subprocess.Popen(
             [str(part) for part in command],
