@@ -10,6 +10,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Collection
+from functools import lru_cache
 from ipaddress import ip_address
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -29,13 +30,14 @@ SAFE = ("GET", "HEAD", "OPTIONS")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _QUIET = ("/livez", "/readyz", "/metrics")
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-}
+# Headers of every answer that does not have its own.
+_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
 
 log = logging.getLogger("rasd.requests")
 
@@ -76,14 +78,10 @@ class Observe:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-Id"] = request_id
-                if model := self._model():
-                    headers.setdefault("X-Model", model)
-                for name, value in _HEADERS.items():
-                    headers.setdefault(name, value)
+                self._add_headers(message, request_id)
                 if not state["body_read"] and _has_body(scope):
-                    headers["Connection"] = "close"  # the rest of the body is not read
+                    # The rest of the body is not read.
+                    MutableHeaders(scope=message)["Connection"] = "close"
             await send(message)
 
         inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
@@ -101,6 +99,17 @@ class Observe:
                 await problem_response(error, request_id)(scope, receive, observed)
             finally:
                 self._record(scope, status, time.monotonic() - started)
+
+    def _add_headers(self, message: Message, request_id: str) -> None:
+        """Add the headers of every answer, in one pass: it is on the path of each request."""
+        headers = list(message["headers"])
+        present = {name for name, _ in headers}
+        headers.append((b"x-request-id", request_id.encode()))
+        model = self._model()
+        if model and b"x-model" not in present:
+            headers.append((b"x-model", model.encode()))
+        headers += [field for field in _HEADERS if field[0] not in present]
+        message["headers"] = headers
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = scope["path"] if scope["path"] in self._paths else "other"
@@ -121,7 +130,7 @@ class Observe:
                 "status": status or 499,
                 "seconds": round(seconds, 4),
                 "caller": caller,
-                "client": _client(scope),
+                "client": _address((scope.get("client") or ("",))[0]),
                 "sentences": state.get("sentences"),
                 "model": state.get("model"),
             },
@@ -194,9 +203,10 @@ def _has_body(scope: Scope) -> bool:
     return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
 
 
-def _client(scope: Scope) -> str:
+@lru_cache(maxsize=1000)
+def _address(client: str) -> str:
     """Return the client's address, which a proxy may have written: an address or nothing."""
-    host, _, _ = (scope.get("client") or ("",))[0].partition("%")
+    host, _, _ = client.partition("%")
     try:
         return str(ip_address(host))
     except ValueError:

@@ -2,7 +2,9 @@
 
 import math
 import sys
+import time
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,9 @@ from training.train.optimisation import parameter_groups
 
 # The norm to which gradients are clipped; every shipped model was trained with it.
 _MAX_GRADIENT_NORM = 1.0
+# Rounds in which bf16 is timed on a CPU, and how much faster it must be: its gradients are coarser.
+_TRIES = 8
+_GAIN = 1.2
 
 
 def check_hardware_and_trackers(settings: OptimisationConfig) -> None:
@@ -191,12 +196,30 @@ def show_progress(trainer: Trainer) -> None:
 
 
 def use_bf16(precision: str) -> bool:
-    """Return whether to compute in bfloat16: if set, or with `auto` if the hardware has it."""
+    """Return whether to compute in bfloat16: if set, or with `auto` if it is faster here."""
     if precision != "auto":
         return precision == "bf16"
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.cpu._is_avx512_bf16_supported())
+    return bool(torch.cpu._is_avx512_bf16_supported()) and _bf16_gains()
+
+
+@cache
+def _bf16_gains() -> bool:
+    """Time a layer's product in both precisions.
+
+    The instructions alone do not tell: a Xeon that offers AVX512-BF16 without AMX, as in some
+    virtual machines, needs 1.8 times as long for it as for fp32 (`benchmarks/attention.py`).
+    """
+    bf16, fp32 = torch.ones(1024, 768, dtype=torch.bfloat16), torch.ones(1024, 768)
+    seconds = [(_seconds(bf16), _seconds(fp32)) for _ in range(_TRIES)]
+    return _GAIN * min(one for one, _ in seconds) < min(other for _, other in seconds)
+
+
+def _seconds(matrix: Tensor) -> float:
+    started = time.perf_counter()
+    matrix.T @ matrix
+    return time.perf_counter() - started
 
 
 class _Order(TrainerCallback):
