@@ -121,6 +121,9 @@ class DistillConfig(Section):
         default=None, ge=1, description="a number of sentences, 1 or more; or null"
     )
     share: Share = Field(default=0.5, description="a share of the loss, 0 to 1")
+    corrections: tuple[Path, ...] = Field(
+        default=(), description="a list of files of data.train, or []"
+    )
     layers: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         default=(), description="a list of layer numbers, counted from 0; or [] for all"
     )
@@ -186,6 +189,17 @@ class TrainConfig(Section):
     name: str = Field(
         pattern=_NAME, description="a name of letters, digits, full stops and hyphens"
     )
+
+    @field_validator("distill")
+    @classmethod
+    def _corrections_are_trained_on(
+        cls, distill: DistillConfig, found: ValidationInfo
+    ) -> DistillConfig:
+        data = found.data.get("data")
+        missing = data and [str(p) for p in distill.corrections if p not in data.train]
+        if missing:
+            raise ValueError(f"corrections: {missing[0]} is not in data.train")
+        return distill
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:

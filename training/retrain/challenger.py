@@ -13,7 +13,7 @@ from training.export.run import Predecessor
 from training.model.checkpoint import SETTINGS, load_checkpoint
 from training.model.from_bundle import restore_checkpoint
 from training.retrain.config import Recipe, RetrainConfig
-from training.retrain.merge import Merged
+from training.retrain.merge import DEV, NEW, REPLAYED, Merged
 from training.train.run import train
 from training.train.teachers import ask, load_teacher, read_unlabelled
 
@@ -21,6 +21,8 @@ from training.train.teachers import ask, load_teacher, read_unlabelled
 # with fewer it keeps the champion's temperature and power.
 _CALIBRATE_ON = 2000
 _CALIBRATE_AT_LEAST = 500
+# The champion's share of the target of a base sentence.
+_REPLAYED_SHARE = 0.5
 
 
 class Work:
@@ -96,8 +98,8 @@ class Work:
                 "normalizer": settings.normalizer,
                 "max_length": settings.max_length,
                 "data": {
-                    "train": [sentences / "train.jsonl"],
-                    "dev": [sentences / "dev.jsonl"],
+                    "train": [sentences / name for name in self._learned],
+                    "dev": [sentences / DEV],
                     "conflicts": "first",
                     "unsure_weight": self._config.unsure_weight,
                     "second_share": self._config.second_share,
@@ -119,10 +121,11 @@ class Work:
         )
 
     def _remembered(self) -> DistillConfig:
-        """Let the challenger keep the champion's answers to unlabelled text of the archive.
+        """Let the challenger keep the champion's answers to unlabelled text and to the base.
 
-        Learning without forgetting (Li and Hoiem 2016). The labels of labelled sentences count
-        alone: the champion is wrong about corrections.
+        Learning without forgetting (Li and Hoiem 2016). Half the target of a base sentence is the
+        champion's answer: its label alone would make the challenger surer, and other, than the
+        champion. New labels count alone: the champion is wrong about corrections.
         """
         if not self._config.archive or not self._recipe.remembered:
             return DistillConfig()
@@ -130,8 +133,13 @@ class Work:
             teachers=(self._champion.folder,),
             unlabelled=self._config.archive,
             limit=self._recipe.remembered,
-            share=0.0,
+            share=_REPLAYED_SHARE,
+            corrections=(self.folder / "sentences" / NEW,),
         )
+
+    @property
+    def _learned(self) -> list[str]:
+        return [NEW, REPLAYED] if self._merged.counts.replayed else [NEW]
 
     def _optimisation(self, start: Path) -> OptimisationConfig:
         """Return the recipe's, with the share of frozen layers as a number of this encoder's."""

@@ -17,6 +17,9 @@ from training.labelled.sentence import LabelledSentence
 from training.labelled.splits import drop_leaks, leak_key, position
 from training.retrain.config import Recipe, RetrainConfig
 
+# The files of what is learned, and of what chooses the epoch.
+NEW, REPLAYED, DEV = "new.jsonl", "replayed.jsonl", "dev.jsonl"
+
 _REPLAY_SEED = FIXED_SEED + 1
 _SIDES: dict[str, Literal["train", "dev", "test"]] = {
     "train": "train",
@@ -45,7 +48,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """The three sides. The first `counts.new_test` sentences of `test` are new ones."""
+    """The three sides. `train` and `test` begin with the new sentences; `counts` says how many."""
 
     train: list[LabelledSentence]
     dev: list[LabelledSentence]
@@ -55,19 +58,25 @@ class Merged:
 
     def digest(self) -> str:
         """Return the SHA-256 of all sentences, their sides, labels and weights."""
-        return hashlib.sha256("\f".join(map(_lines, self._sides())).encode()).hexdigest()
+        return hashlib.sha256("\f".join(map(_lines, self._files().values())).encode()).hexdigest()
 
     def write(self, folder: Path, scheme: LabelScheme) -> None:
-        """Write `train.jsonl`, `dev.jsonl`, `test.jsonl` and `labels.yaml`, or nothing."""
+        """Write NEW, REPLAYED, DEV, `test.jsonl` and `labels.yaml`, or nothing."""
         with atomic_folder(folder) as new:
-            for name, side in zip(("train", "dev", "test"), self._sides(), strict=True):
-                (new / f"{name}.jsonl").write_text(_lines(side), encoding="utf-8")
+            for name, sentences in self._files().items():
+                (new / name).write_text(_lines(sentences), encoding="utf-8")
             # JSON is YAML too.
             labels = json.dumps(scheme.model_dump(mode="json"), ensure_ascii=False, indent=1)
             (new / "labels.yaml").write_text(labels + "\n", encoding="utf-8")
 
-    def _sides(self) -> tuple[list[LabelledSentence], ...]:
-        return self.train, self.dev, self.test
+    def _files(self) -> dict[str, list[LabelledSentence]]:
+        learned = self.counts.learned
+        return {
+            NEW: self.train[:learned],
+            REPLAYED: self.train[learned:],
+            DEV: self.dev,
+            "test.jsonl": self.test,
+        }
 
 
 def merge(

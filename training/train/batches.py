@@ -31,7 +31,8 @@ def to_examples(
     """Return one row per sentence: token ids, length, label number and loss weight.
 
     `teacher`: teacher probabilities (rows, labels). Unlabelled sentences come last, in `tokens`
-    too; their loss weight is the expected class weight under the teacher.
+    too; their loss weight is the expected class weight under the teacher. The labels of
+    `distill.corrections` count alone.
     """
     labels = [names.index(sentence.label) for sentence in sentences]
     counts = np.bincount(labels, minlength=len(names))
@@ -42,20 +43,22 @@ def to_examples(
     sure = np.where([s.sure for s in sentences], 1.0, config.data.unsure_weight)
     weights = by_label[labels] * sure
     columns: dict[str, list[Any]] = {}
-    share = config.distill.share
+    shares = dict.fromkeys(config.distill.corrections, 0.0)
+    share = np.array([shares.get(s.file, config.distill.share) for s in sentences])
     if config.data.second_share:
         targets = _targets(sentences, config.data.second_share, names)
         if teacher is None:
             teacher = targets
         else:
-            mixed = share * teacher[: len(labels)] + (1 - share) * targets
+            of_teacher = share[:, np.newaxis].astype(np.float32)
+            mixed = of_teacher * teacher[: len(labels)] + (1 - of_teacher) * targets
             teacher = np.concatenate([mixed, teacher[len(labels) :]])
-        share = 1.0
+        share = np.ones(len(labels))
     if teacher is not None:
         alone = len(teacher) - len(labels)
         weights = np.append(weights, teacher[len(labels) :] @ by_label)
         columns["teacher"] = list(teacher)
-        columns["teacher_share"] = [share] * len(labels) + [1.0] * alone
+        columns["teacher_share"] = [*share, *[1.0] * alone]
         labels += [NO_LABEL] * alone
     columns["input_ids"] = [item.ids for item in tokens]
     columns["length"] = [len(item.ids) for item in tokens]

@@ -261,8 +261,13 @@ def _provenance(
     """Return the record of a run; files lose their folders, which exist on one machine only."""
     settings = config.model_dump(mode="json", exclude={"output", "labels"})
     settings["encoder"] = _encoder_name(config.encoder)
-    for side in ("train", "dev"):
-        settings["data"][side] = [path.name for path in getattr(config.data, side)]
+    for group, names in (
+        ("data", ("train", "dev")),
+        ("distill", ("teachers", "unlabelled", "corrections")),
+    ):
+        for name in names:
+            paths = getattr(getattr(config, group), name)
+            settings[group][name] = [path.name for path in paths]
     return Provenance(
         command=shlex.join(command),
         config=settings,

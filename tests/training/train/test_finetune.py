@@ -5,16 +5,18 @@ import random
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from sklearn.metrics import f1_score  # noqa: E402
 
+from serving.errors import InputError  # noqa: E402
 from serving.labels import LabelScheme  # noqa: E402
-from serving.onnx_model import load_tokenizer, tokenize  # noqa: E402
+from serving.onnx_model import TokenIds, load_tokenizer, tokenize  # noqa: E402
 from serving.text.normalize import NORMALIZERS  # noqa: E402
-from training.config import load_config  # noqa: E402
+from training.config import DistillConfig, load_config  # noqa: E402
 from training.labelled.reading import read_labelled  # noqa: E402
 from training.labelled.splits import read_sides  # noqa: E402
 from training.model.classifier import SentenceClassifier, load_encoder  # noqa: E402
@@ -246,3 +248,36 @@ def test_a_second_label_gets_its_share_of_the_target(rows, sentences):
     assert dict(zip(SCHEME.names, first["teacher"], strict=True)) == pytest.approx(expected)
     assert max(second["teacher"]) == 1
     assert first["teacher_share"] == second["teacher_share"] == 1
+
+
+@pytest.mark.parametrize("second_share", [0.0, 0.25])
+def test_the_labels_of_corrections_count_alone(sentences, second_share):
+    file = Path("corrections.jsonl")
+    corrected = dataclasses.replace(sentences[0], file=file, second=None)
+    other = dataclasses.replace(sentences[1], second=None)
+    distill = DistillConfig(share=0.75, corrections=(file,))
+    config = load_config(ROOT / "configs" / "arabert.yaml", [f"data.second_share={second_share}"])
+    config = config.model_copy(update={"distill": distill})
+    teacher = np.full((3, len(SCHEME.names)), 0.2, np.float32)
+    tokens = [TokenIds([1, 2], truncated=False, length=2)] * 3
+    first, second, unlabelled = to_examples(
+        [corrected, other], tokens, config, SCHEME.names, teacher
+    )
+    assert target(first) == pytest.approx(one_hot(first["label"]))
+    assert target(second) == pytest.approx(0.25 * one_hot(second["label"]) + 0.75 * 0.2)
+    assert target(unlabelled) == pytest.approx(teacher[2])
+
+
+def target(row):
+    """What a row teaches, whether the teachers' share is in its target or in its loss."""
+    share = row["teacher_share"]
+    return share * np.array(row["teacher"]) + (1 - share) * one_hot(row["label"])
+
+
+def one_hot(label):
+    return np.array([float(number == label) for number in range(len(SCHEME.names))])
+
+
+def test_corrections_that_are_not_trained_on_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"other\.jsonl is not in data\.train"):
+        load_config(ROOT / "configs" / "compact.yaml", ["distill.corrections=[other.jsonl]"])
