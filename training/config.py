@@ -58,6 +58,17 @@ class DataConfig(Section):
     )
     unsure_weight: Share = Field(default=0.7, description="a weight, 0 to 1")
     second_share: float = Field(default=0.0, ge=0, le=0.5, description="a share, 0 to 0.5")
+    corrections: tuple[Path, ...] = Field(default=(), description="a list of files of train, or []")
+    correction_weight: float = Field(default=1.0, gt=0, description="a weight above 0")
+
+    @field_validator("corrections")
+    @classmethod
+    def _they_are_trained_on(
+        cls, files: tuple[Path, ...], found: ValidationInfo
+    ) -> tuple[Path, ...]:
+        if others := [file for file in files if file not in found.data.get("train", files)]:
+            raise ValueError(f"{others[0]} is not in data.train")
+        return files
 
 
 class ModelConfig(Section):
@@ -121,9 +132,6 @@ class DistillConfig(Section):
         default=None, ge=1, description="a number of sentences, 1 or more; or null"
     )
     share: Share = Field(default=0.5, description="a share of the loss, 0 to 1")
-    corrections: tuple[Path, ...] = Field(
-        default=(), description="a list of files of data.train, or []"
-    )
     layers: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         default=(), description="a list of layer numbers, counted from 0; or [] for all"
     )
@@ -189,17 +197,6 @@ class TrainConfig(Section):
     name: str = Field(
         pattern=_NAME, description="a name of letters, digits, full stops and hyphens"
     )
-
-    @field_validator("distill")
-    @classmethod
-    def _corrections_are_trained_on(
-        cls, distill: DistillConfig, found: ValidationInfo
-    ) -> DistillConfig:
-        data = found.data.get("data")
-        missing = data and [str(p) for p in distill.corrections if p not in data.train]
-        if missing:
-            raise ValueError(f"corrections: {missing[0]} is not in data.train")
-        return distill
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:

@@ -21,8 +21,6 @@ from training.train.teachers import ask, load_teacher, read_unlabelled
 # with fewer it keeps the champion's temperature and power.
 _CALIBRATE_ON = 2000
 _CALIBRATE_AT_LEAST = 500
-# The champion's share of the target of a base sentence.
-_REPLAYED_SHARE = 0.5
 
 
 class Work:
@@ -100,6 +98,8 @@ class Work:
                 "data": {
                     "train": [sentences / name for name in self._learned],
                     "dev": [sentences / DEV],
+                    "corrections": [sentences / NEW],
+                    "correction_weight": self._recipe.new_weight,
                     "conflicts": "first",
                     "unsure_weight": self._config.unsure_weight,
                     "second_share": self._config.second_share,
@@ -123,9 +123,8 @@ class Work:
     def _remembered(self) -> DistillConfig:
         """Let the challenger keep the champion's answers to unlabelled text and to the base.
 
-        Learning without forgetting (Li and Hoiem 2016). Half the target of a base sentence is the
-        champion's answer: its label alone would make the challenger surer, and other, than the
-        champion. New labels count alone: the champion is wrong about corrections.
+        Learning without forgetting (Li and Hoiem 2016). Of new labels it learns the labels alone:
+        the champion is wrong about corrections.
         """
         if not self._config.archive or not self._recipe.remembered:
             return DistillConfig()
@@ -133,8 +132,7 @@ class Work:
             teachers=(self._champion.folder,),
             unlabelled=self._config.archive,
             limit=self._recipe.remembered,
-            share=_REPLAYED_SHARE,
-            corrections=(self.folder / "sentences" / NEW,),
+            share=1.0,
         )
 
     @property

@@ -23,11 +23,13 @@ _PATHS: tuple[Key, ...] = (
 class Recipe(Section):
     """How a challenger is trained: `replay` of the base data, `frozen` of the layers.
 
-    `remembered` sentences of the archive keep the champion's answers.
+    `remembered` sentences of the archive keep the champion's answers. The loss of a new label has
+    `new_weight`.
     """
 
     replay: Share = Field(description="a share of the base sentences, 0 to 1")
     remembered: int = Field(default=0, ge=0, description="a number of sentences, 0 or more")
+    new_weight: float = Field(default=1.0, gt=0, description="a weight above 0")
     frozen: Share = Field(default=0.0, description="a share of the layers, 0 to 1")
     optimisation: OptimisationConfig = Field(description="a group of keys")
 

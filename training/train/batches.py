@@ -32,7 +32,7 @@ def to_examples(
 
     `teacher`: teacher probabilities (rows, labels). Unlabelled sentences come last, in `tokens`
     too; their loss weight is the expected class weight under the teacher. The labels of
-    `distill.corrections` count alone.
+    `data.corrections` count alone, with their own weight.
     """
     labels = [names.index(sentence.label) for sentence in sentences]
     counts = np.bincount(labels, minlength=len(names))
@@ -41,10 +41,10 @@ def to_examples(
     by_label = np.maximum(counts, 1) ** -0.5
     by_label *= len(labels) / (by_label * counts).sum()
     sure = np.where([s.sure for s in sentences], 1.0, config.data.unsure_weight)
-    weights = by_label[labels] * sure
+    corrected = np.isin([str(s.file) for s in sentences], [str(p) for p in config.data.corrections])
+    weights = by_label[labels] * sure * np.where(corrected, config.data.correction_weight, 1.0)
     columns: dict[str, list[Any]] = {}
-    shares = dict.fromkeys(config.distill.corrections, 0.0)
-    share = np.array([shares.get(s.file, config.distill.share) for s in sentences])
+    share = np.where(corrected, 0.0, config.distill.share)
     if config.data.second_share:
         targets = _targets(sentences, config.data.second_share, names)
         if teacher is None:

@@ -262,8 +262,8 @@ def _provenance(
     settings = config.model_dump(mode="json", exclude={"output", "labels"})
     settings["encoder"] = _encoder_name(config.encoder)
     for group, names in (
-        ("data", ("train", "dev")),
-        ("distill", ("teachers", "unlabelled", "corrections")),
+        ("data", ("train", "dev", "corrections")),
+        ("distill", ("teachers", "unlabelled")),
     ):
         for name in names:
             paths = getattr(getattr(config, group), name)

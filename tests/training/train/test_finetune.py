@@ -251,13 +251,18 @@ def test_a_second_label_gets_its_share_of_the_target(rows, sentences):
 
 
 @pytest.mark.parametrize("second_share", [0.0, 0.25])
-def test_the_labels_of_corrections_count_alone(sentences, second_share):
+def test_the_labels_of_corrections_count_alone_and_more(sentences, second_share):
     file = Path("corrections.jsonl")
     corrected = dataclasses.replace(sentences[0], file=file, second=None)
     other = dataclasses.replace(sentences[1], second=None)
-    distill = DistillConfig(share=0.75, corrections=(file,))
-    config = load_config(ROOT / "configs" / "arabert.yaml", [f"data.second_share={second_share}"])
-    config = config.model_copy(update={"distill": distill})
+    data = {"corrections": (file,), "correction_weight": 3.0, "second_share": second_share}
+    config = config_with()
+    config = config.model_copy(
+        update={
+            "data": config.data.model_copy(update=data),
+            "distill": DistillConfig(share=0.75),
+        }
+    )
     teacher = np.full((3, len(SCHEME.names)), 0.2, np.float32)
     tokens = [TokenIds([1, 2], truncated=False, length=2)] * 3
     first, second, unlabelled = to_examples(
@@ -266,6 +271,11 @@ def test_the_labels_of_corrections_count_alone(sentences, second_share):
     assert target(first) == pytest.approx(one_hot(first["label"]))
     assert target(second) == pytest.approx(0.25 * one_hot(second["label"]) + 0.75 * 0.2)
     assert target(unlabelled) == pytest.approx(teacher[2])
+    same = dataclasses.replace(other, label=corrected.label)
+    weights = [
+        row["weight"] for row in to_examples([corrected, same], tokens[:2], config, SCHEME.names)
+    ]
+    assert weights[0] == pytest.approx(3 * weights[1])
 
 
 def target(row):
@@ -280,4 +290,4 @@ def one_hot(label):
 
 def test_corrections_that_are_not_trained_on_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"other\.jsonl is not in data\.train"):
-        load_config(ROOT / "configs" / "compact.yaml", ["distill.corrections=[other.jsonl]"])
+        load_config(ROOT / "configs" / "compact.yaml", ["data.corrections=[other.jsonl]"])
