@@ -17,7 +17,7 @@ from training.labelled.sentence import LabelledSentence
 from training.labelled.splits import drop_leaks, leak_key, position
 from training.retrain.config import Recipe, RetrainConfig
 
-# The files of what is learned, and of what chooses the epoch.
+# The files of what is learned, and of what is held out of it.
 NEW, REPLAYED, DEV = "new.jsonl", "replayed.jsonl", "dev.jsonl"
 
 _REPLAY_SEED = FIXED_SEED + 1

@@ -157,7 +157,7 @@ def _say_counts(merged: Merged, champion: Classifier, recipe: Recipe) -> None:
         f"{counted(counts.new, 'new sentence')}: {counts.learned:,} to learn from, "
         f"{counts.new_test:,} in the test; "
         f"with {counts.replayed:,} of the base ({recipe.replay:.0%})\n"
-        f"test: {counted(len(merged.test), 'sentence')}; to choose the epoch: {len(merged.dev):,}\n"
+        f"test: {counted(len(merged.test), 'sentence')}; held out: {len(merged.dev):,}\n"
     )
     if counts.replaced:
         sys.stderr.write(f"{counted(counts.replaced, 'base sentence')} replaced by new labels\n")

@@ -55,15 +55,24 @@ def fine_tune(
     folder: Path,
     *,
     progress: bool,
+    prefer_average: bool = False,
 ) -> Trained:
     """Train; give `model` the weights with the best macro-F1 on the held-out sentences.
 
     The candidates are the weights at the end of each epoch and, with `average_last`, the mean of
-    the last steps. `folder` holds the checkpoints, from which an interrupted run resumes.
+    the last steps. With `prefer_average` that mean is kept whatever the others have. `folder` holds
+    the checkpoints, from which an interrupted run resumes.
     """
     if not (folder / RESULT).is_file():
         # A copy: the Trainer leaves the model that it trains wrapped in autocast.
-        _train(copy.deepcopy(model), examples, config, folder, progress=progress)
+        _train(
+            copy.deepcopy(model),
+            examples,
+            config,
+            folder,
+            progress=progress,
+            prefer_average=prefer_average,
+        )
     model.load_state_dict(load_file(folder / _KEPT))
     return Trained.model_validate_json((folder / RESULT).read_bytes())
 
@@ -75,6 +84,7 @@ def _train(
     folder: Path,
     *,
     progress: bool,
+    prefer_average: bool,
 ) -> None:
     """Train from the newest checkpoint, if any; write the kept weights and RESULT."""
     settings = config.optimisation
@@ -110,7 +120,7 @@ def _train(
         outcome = trainer.predict(trainer.eval_dataset, metric_key_prefix="eval")
         history.append(_epoch("average", outcome.metrics))
         say(f"mean of the last steps: macro-F1 {history[-1].macro_f1:.4f}")
-        if history[-1].macro_f1 >= top.macro_f1:
+        if prefer_average or history[-1].macro_f1 >= top.macro_f1:
             kept = "average"
     if trainer.args.should_save:
         if kept == "average":

@@ -75,8 +75,9 @@ def train(
     `out` gets `checkpoint/` (for `rasd export`) and `bundle/`, each written atomically. During the
     training it holds `trainer/`, from which the same call resumes after a kill. `command` is the
     command line, recorded with the model. With a `predecessor`, the bundle is calibrated to agree
-    with it, and not on held-out labels. Under accelerate's launcher every process calls this
-    function, and only the main one writes.
+    with it, and not on held-out labels. Nor do these choose the weights if there is a mean of the
+    last steps: the predecessor may have learned them, so the least changed weights would win.
+    Under accelerate's launcher every process calls this function, and only the main one writes.
     """
     process = PartialState(cpu=not torch.cuda.is_available())
     progress = sys.stderr.isatty()
@@ -124,7 +125,14 @@ def train(
     examples = _examples(config, sides, scheme, tokenizer, learned=learned, teacher=teacher)
     try:
         with memory_errors_explained(config):
-            trained = fine_tune(model, examples, config, work, progress=progress)
+            trained = fine_tune(
+                model,
+                examples,
+                config,
+                work,
+                progress=progress,
+                prefer_average=predecessor is not None,
+            )
     except DivergedError:
         # A run resumed from its checkpoints would diverge again.
         discard(work)

@@ -179,6 +179,30 @@ def test_a_training_that_only_gets_worse_stops_early_and_keeps_its_best_epoch(
     assert macro_f1(model, right) == scores[best]
 
 
+@pytest.mark.parametrize("preferred", [False, True])
+def test_the_mean_of_the_last_steps_is_kept_against_a_better_epoch_only_if_preferred(
+    fresh, rows, sentences, tmp_path, preferred
+):
+    config = config_with("epochs=4", "learning_rate=3e-3", "average_last=0.5", "batch_size=8")
+    right = rows(sentences[:48], config)
+    model = fresh(config)
+    taught(model, right)
+    wrong = right.map(lambda row: {"label": (row["label"] + 1) % 5})
+    result = fine_tune(
+        model,
+        Examples(wrong, right, 0),
+        config,
+        tmp_path,
+        progress=False,
+        prefer_average=preferred,
+    )
+    *epochs, average = result.history
+    assert average.macro_f1 < max(epoch.macro_f1 for epoch in epochs)
+    assert (result.kept == "average") == preferred
+    kept = average if preferred else max(epochs, key=lambda epoch: epoch.macro_f1)
+    assert macro_f1(model, right) == pytest.approx(kept.macro_f1, abs=1e-4)
+
+
 # --- Memory ------------------------------------------------------------------------------------
 
 
