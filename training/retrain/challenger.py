@@ -99,7 +99,8 @@ class Work:
                     "train": [sentences / name for name in self._learned],
                     "dev": [sentences / DEV],
                     "corrections": [sentences / NEW],
-                    "correction_weight": self._recipe.new_weight,
+                    # With nothing remembered, the weight would make the model forget the rest.
+                    "correction_weight": self._recipe.new_weight if self._remembers else 1.0,
                     "conflicts": "first",
                     "unsure_weight": self._config.unsure_weight,
                     "second_share": self._config.second_share,
@@ -126,7 +127,7 @@ class Work:
         Learning without forgetting (Li and Hoiem 2016). Of new labels it learns the labels alone:
         the champion is wrong about corrections.
         """
-        if not self._config.archive or not self._recipe.remembered:
+        if not self._remembers:
             return DistillConfig()
         return DistillConfig(
             teachers=(self._champion.folder,),
@@ -134,6 +135,10 @@ class Work:
             limit=self._recipe.remembered,
             share=1.0,
         )
+
+    @property
+    def _remembers(self) -> bool:
+        return bool(self._config.archive and self._recipe.remembered)
 
     @property
     def _learned(self) -> list[str]:

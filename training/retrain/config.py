@@ -23,8 +23,8 @@ _PATHS: tuple[Key, ...] = (
 class Recipe(Section):
     """How a challenger is trained: `replay` of the base data, `frozen` of the layers.
 
-    `remembered` sentences of the archive keep the champion's answers. The loss of a new label has
-    `new_weight`.
+    `remembered` sentences of the archive keep the champion's answers. Then the loss of a new label
+    has `new_weight`.
     """
 
     replay: Share = Field(description="a share of the base sentences, 0 to 1")

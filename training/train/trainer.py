@@ -209,7 +209,8 @@ def _bf16_gains() -> bool:
     """Time a layer's product in both precisions.
 
     The instructions alone do not tell: a Xeon that offers AVX512-BF16 without AMX, as in some
-    virtual machines, needs 1.8 times as long for it as for fp32 (`benchmarks/attention.py`).
+    virtual machines, needs 1.8 times as long for a product as in fp32. `benchmarks/attention.py`
+    compares whole steps.
     """
     bf16, fp32 = torch.ones(1024, 768, dtype=torch.bfloat16), torch.ones(1024, 768)
     seconds = [(_seconds(bf16), _seconds(fp32)) for _ in range(_TRIES)]

@@ -96,6 +96,9 @@ def test_a_killed_retraining_continues_and_promotes_a_model_that_learned_the_cor
     assert provenance.distill.teachers == (found["champion"],)
     assert provenance.distill.unlabelled.sentences == REMEMBERED
     assert provenance.calibration_of == found["champion"]
+    learned = provenance.config["data"]
+    assert (learned["corrections"], learned["correction_weight"]) == (["new.jsonl"], 5)
+    assert provenance.kept == "average"
     unseen = [row["text"] for row in authored[1500:2000]]
     before, after = (
         np.mean([answer.probability for answer in Classifier.load(folder).classify(unseen)])
