@@ -5,8 +5,9 @@
 
 `halves` divides a file by `source`. A model of three layers learns the first half; then `rasd
 retrain` gets the second. `denials` gives `default` the dialect denials of `benchmarks/data` with
-`--quick`, and text of --archive to remember. Both measure champion and challenger on --dev, which
-no model learns. All work and the report stay in DIR. Exit code 1 if the champion is kept.
+`--quick`, and text of --archive to remember; --quarter 1 to 4 holds out another quarter of them
+than the file does. Both measure champion and challenger on --dev, which no model learns. All work
+and the report stay in DIR. Exit code 1 if the champion is kept.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,9 @@ def main() -> None:
     parser.add_argument(
         "--archive", type=Path, metavar="FILE", help="of `denials`: unlabelled text"
     )
+    parser.add_argument(
+        "--quarter", type=int, choices=(1, 2, 3, 4), help="of `denials`: the quarter to hold out"
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="sentences of each half")
     options = parser.parse_args()
     if options.what == "halves" and not options.train:
@@ -57,7 +61,7 @@ def main() -> None:
     if options.what == "halves":
         passed = halves(options.train, options.dev, options.out, options.limit)
     else:
-        passed = denials(options.dev, options.archive, options.out)
+        passed = denials(options.dev, options.archive, options.out, options.quarter)
     sys.exit(not passed)
 
 
@@ -78,11 +82,15 @@ def halves(train: Path, dev: Path, out: Path, limit: int | None) -> bool:
     return bool(report["promoted"])
 
 
-def denials(dev: Path, archive: Path | None, out: Path) -> bool:
+def denials(dev: Path, archive: Path | None, out: Path, quarter: int | None) -> bool:
     """Correct `default` on dialect denials, and print what it gains there and loses on `dev`."""
+    rows = read_rows(DENIALS)
+    if quarter:
+        rows = held_out_by(rows, quarter)
+    labelled = write_rows(out / "denials.jsonl", rows)
     base = {"test": [str(dev.resolve())], "archive": [str(archive.resolve())] if archive else []}
-    report = retrain(out, shipped_model(), DENIALS, base, "--quick")
-    held_out = [row for row in read_rows(DENIALS) if row["split"] == "test"]
+    report = retrain(out, shipped_model(), labelled, base, "--quick")
+    held_out = [row for row in rows if row["split"] == "test"]
     before, after = figures(report, write_rows(out / "held-out.jsonl", held_out))
     for name, one, other in zip(
         before.metrics.labels,
@@ -96,6 +104,17 @@ def denials(dev: Path, archive: Path | None, out: Path) -> bool:
     told("dev macro-F1", before.metrics.macro_f1, after.metrics.macro_f1)
     told("dev recall of denial", *(e.metrics.labels["denial"].recall for e in (before, after)))
     return bool(report["promoted"])
+
+
+def held_out_by(rows: Sequence[Row], quarter: int) -> list[Row]:
+    """Return the rows with every fourth of each label held out, from the `quarter`th one on."""
+    seen: Counter[str] = Counter()
+    divided = []
+    for row in rows:
+        split = "test" if seen[row["label"]] % 4 == quarter - 1 else "train"
+        seen[row["label"]] += 1
+        divided.append({**row, "split": split})
+    return divided
 
 
 def divided(rows: Sequence[Row]) -> list[tuple[list[Row], int]]:

@@ -41,11 +41,13 @@ class Examples:
 class Trained(BaseModel):
     """The outcome of a training run: which weights were kept, and the metrics of every epoch.
 
-    With `average_last`, `history` ends with the metrics of the averaged weights.
+    With `average_last`, `history` ends with the metrics of the averaged weights. `precision` is
+    that of the steps; a run that another version finished does not tell.
     """
 
     kept: str
     history: tuple[Epoch, ...]
+    precision: str | None = None
 
 
 def fine_tune(
@@ -129,7 +131,8 @@ def _train(
         else:
             (folder / _BEST).replace(folder / _KEPT)
         with atomic_file(folder / RESULT) as path:
-            result = Trained(kept=kept, history=tuple(history))
+            precision = trainer.accelerator.mixed_precision.replace("no", "fp32")
+            result = Trained(kept=kept, history=tuple(history), precision=precision)
             path.write_text(result.model_dump_json(), encoding="utf-8")
         for done in folder.glob("checkpoint-*"):
             shutil.rmtree(done)

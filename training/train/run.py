@@ -284,6 +284,7 @@ def _provenance(
         distill=distilled,
         history=trained.history,
         kept=trained.kept,
+        precision=trained.precision,
         environment=environment(),
         started_from=started_from,
         calibration_of=calibration_of,
