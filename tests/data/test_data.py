@@ -199,6 +199,22 @@ def test_no_sentence_stands_in_the_models_tests() -> None:
             assert [key for key in keys if key in content] == [], file
 
 
+def test_the_drawn_sentences_of_ordinary_news_are_whole():
+    with gzip.open(AUTHORED.with_name("general_news.tsv.gz"), "rt", encoding="utf-8") as stream:
+        header, *rows = (line.rstrip("\n").split("\t") for line in stream)
+    with gzip.open(AUTHORED.with_name("news_labels.tsv.gz"), "rt", encoding="utf-8") as stream:
+        learned = {line.split("\t")[0] for line in list(stream)[1:]}
+    labels = set(SCHEME.names)
+    assert header == ["sha256", "label", "second"]
+    assert not learned & {key for key, *_ in rows}
+    assert len({key for key, *_ in rows}) == len(rows) == 2955
+    assert sum(label != "" for _, label, _ in rows) == 239
+    for key, label, second in rows:
+        assert re.fullmatch(r"[0-9a-f]{16}", key)
+        assert label in {"", *labels}
+        assert second in ({"", *labels} - {label} if label else {""})
+
+
 def test_the_labels_without_sentences_are_whole():
     with gzip.open(AUTHORED.with_name("news_labels.tsv.gz"), "rt", encoding="utf-8") as stream:
         header, *rows = (line.rstrip("\n").split("\t") for line in stream)
