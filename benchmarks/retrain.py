@@ -109,12 +109,12 @@ def denials(dev: Path, archive: Path | None, out: Path, quarter: int | None) -> 
 def held_out_by(rows: Sequence[Row], quarter: int) -> list[Row]:
     """Return the rows with every fourth of each label held out, from the `quarter`th one on."""
     seen: Counter[str] = Counter()
-    divided = []
+    split = []
     for row in rows:
-        split = "test" if seen[row["label"]] % 4 == quarter - 1 else "train"
+        side = "test" if seen[row["label"]] % 4 == quarter - 1 else "train"
         seen[row["label"]] += 1
-        divided.append({**row, "split": split})
-    return divided
+        split.append({**row, "split": side})
+    return split
 
 
 def divided(rows: Sequence[Row]) -> list[tuple[list[Row], int]]:

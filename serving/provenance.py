@@ -65,10 +65,10 @@ class Environment(_Record):
 class Provenance(_Record):
     """All it takes to make a model again.
 
-    `config` is the training configuration as its version of rasd wrote it, without folders. `kept`
-    says which weights were kept, and `precision` in which one the steps were computed (`auto`
-    decides by the machine; None in older records). For a mean of checkpoints, `averaged` has the
-    provenance of each, with the SHA-256 of its weights; the other fields are those of the first.
+    `config` is the training configuration as its version of rasd wrote it, without folders, and
+    with the precision that `auto` stood for. `kept` says which weights were kept. For a mean of
+    checkpoints, `averaged` has the provenance of each, with the SHA-256 of its weights; the other
+    fields are those of the first.
     `restored_from` is the bundle (NAME@VERSION) whose int8 weights these are, in single precision;
     `started_from` is the one whose int8 weights the training started from. `calibration_of` is the
     one that the calibration agrees with; if None, it was fitted on the held-out sentences.
@@ -81,7 +81,6 @@ class Provenance(_Record):
     distill: Distilled | None = None
     history: tuple[Epoch, ...] = ()
     kept: str
-    precision: str | None = None
     environment: Environment
     averaged: tuple["Provenance", ...] = ()
     weights: str | None = None

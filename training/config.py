@@ -15,6 +15,7 @@ _PATHS: tuple[Key, ...] = (
     ("output",),
     ("data", "train"),
     ("data", "dev"),
+    ("data", "corrections"),
     ("distill", "teachers"),
     ("distill", "unlabelled"),
 )

@@ -146,21 +146,22 @@ class Intake:
 
         # The app runs in this task, and only who watches the client in another: a second task
         # for the app would cost each request 2 % of its time.
-        app = asyncio.current_task()
+        this_task = asyncio.current_task()
+        assert this_task
         left = over = False
 
         def leave(_: object) -> None:
             nonlocal left
-            if app and not (answering or over):
+            if not (answering or over):
                 left = True
-                app.cancel()
+                this_task.cancel()
 
         gone = asyncio.ensure_future(_disconnected(receive))
         gone.add_done_callback(leave)
         try:
             await self._app(scope, replayed, observed)
         except asyncio.CancelledError:
-            if left and app and not app.uncancel():
+            if left and not this_task.uncancel():
                 raise ClientGoneError from None
             raise  # the server stops
         finally:

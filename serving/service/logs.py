@@ -9,8 +9,11 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from queue import Empty, Full, Queue
+from select import PIPE_BUF
 from threading import Thread
 from typing import Any
 
@@ -80,16 +83,17 @@ class LineWriter(logging.Handler):
                     lines.append(self._lines.get_nowait())
             except Empty:
                 pass
-            try:
-                if self.dropped > reported:
+            for part in _in_parts(lines):
+                try:
+                    self._write_all(b"".join(part))
+                except OSError:
+                    self.dropped += len(part)
+            if self.dropped > reported:
+                with suppress(OSError):
+                    self._write_all(self._report(self.dropped))
                     reported = self.dropped
-                    lines.append(self._report(reported))
-                self._write_all(b"".join(lines))
-            except OSError:
-                self.dropped += len(lines)
             for _ in lines:
-                if self._lines.unfinished_tasks:
-                    self._lines.task_done()
+                self._lines.task_done()
 
     def _write_all(self, data: bytes) -> None:
         while data:
@@ -101,6 +105,17 @@ class LineWriter(logging.Handler):
         )
         record.dropped = dropped
         return f"{self.format(record)}\n".encode()
+
+
+def _in_parts(lines: list[bytes]) -> Iterator[list[bytes]]:
+    """Yield the lines in parts that a pipe takes whole: workers write to the same one."""
+    part: list[bytes] = []
+    for line in lines:
+        if part and sum(map(len, part)) + len(line) > PIPE_BUF:
+            yield part
+            part = []
+        part.append(line)
+    yield part
 
 
 def configure_logs() -> LineWriter:

@@ -5,19 +5,19 @@ rate. Behind them, Intake (`intake`) reads the body. Each rejects a request by r
 which Observe answers.
 """
 
+import asyncio
 import logging
 import re
 import time
 import uuid
 from collections.abc import Callable, Collection
-from functools import lru_cache
 from ipaddress import ip_address
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.service.config import is_loopback
-from serving.service.http_problems import ProblemError, failed, problem_response
+from serving.service.http_problems import ProblemError, failed, problem_response, worker_lost
 from serving.service.intake import ClientGoneError
 from serving.service.keys import Keyring, RateLimit, presented
 from serving.service.metrics import Metrics
@@ -90,6 +90,11 @@ class Observe:
                 await self._app(inner, receive, observed)
             except ClientGoneError:
                 status = 499
+            except asyncio.CancelledError:  # the server stops, and the request took too long
+                if status:
+                    raise
+                problem = worker_lost("The service is stopping.")
+                await problem_response(problem, request_id)(scope, receive, observed)
             except Exception as error:
                 if not isinstance(error, ProblemError):
                     log.exception("failed", extra={"request_id": request_id})
@@ -203,7 +208,6 @@ def _has_body(scope: Scope) -> bool:
     return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
 
 
-@lru_cache(maxsize=1000)
 def _address(client: str) -> str:
     """Return the client's address, which a proxy may have written: an address or nothing."""
     host, _, _ = client.partition("%")

@@ -132,6 +132,21 @@ def test_sigterm_under_load_answers_what_is_in_flight_and_leaves_no_orphan(tmp_p
             service.client.get("/livez")
 
 
+def test_what_is_not_answered_in_the_drain_time_is_told_so(tmp_path, pool):
+    config = limits(drain_seconds=1)
+    with RunningService(tmp_path, "--threads", "1", "--workers", "1", config=config) as service:
+        long = {"sentences": LONG["sentences"] * 3}
+        answers = [pool.submit(post, service, long) for _ in range(3)]
+        wait_for(lambda: service.metric("rasd_in_flight") == 4)  # with the question itself
+        service.process.terminate()
+        replies = [answer.result() for answer in answers]
+        assert {reply.status_code for reply in replies} == {503}
+        assert {reply.json()["type"] for reply in replies} == {"urn:rasd:worker-lost"}
+        assert service.process.wait(30) == 0
+        service.logged(3, message="request", status=503)
+        assert not any("exception" in line for line in service.log)
+
+
 def test_over_the_limit_requests_are_refused_at_once_and_the_rest_answered(tmp_path, pool):
     with RunningService(
         tmp_path, "--threads", "1", "--workers", "1", config=limits(in_flight=8)

@@ -108,11 +108,13 @@ def test_paths_are_relative_to_the_file_and_in_overrides_to_the_current_folder(
 ) -> None:
     (tmp_path / "configs").mkdir()
     text = MINIMAL.replace("labels.yaml", "../labels.yaml") + "output: out\n"
+    text = text.replace("[a.jsonl]", "[a.jsonl]\n  corrections: [a.jsonl]")
     path = written(tmp_path / "configs", text)
     monkeypatch.chdir(tmp_path)
     config = load_config(path, ["data.dev=[dev/b.jsonl,/c.jsonl]"])
     assert config.labels == tmp_path / "labels.yaml"
     assert config.data.train == (tmp_path / "configs/a.jsonl",)
+    assert config.data.corrections == config.data.train
     assert config.output == tmp_path / "configs/out"
     assert config.data.dev == (Path("dev/b.jsonl"), Path("/c.jsonl"))
 

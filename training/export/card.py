@@ -80,7 +80,8 @@ def _students(runs: Sequence[Provenance]) -> list[tuple[Provenance, int]]:
     found: dict[str, list[Provenance]] = {}
     for run in runs:
         if run.distill:
-            learned = repr((run.config["distill"]["share"], run.distill))
+            corrections = run.config["data"].get("corrections")
+            learned = repr((run.config["distill"]["share"], corrections, run.distill))
             found.setdefault(learned, []).append(run)
     return [(alike[0], len(alike)) for alike in found.values()]
 

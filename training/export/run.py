@@ -140,7 +140,7 @@ def export_bundle(
         measured = _measure(checkpoint, expected, found, labels, tokens, calibration=calibration)
         measured.metrics["torch_onnx_difference"] = parity
         _copy_companions(checkpoint, folder)
-        _describe(folder, checkpoint, measured)
+        _describe(folder, checkpoint, measured, predecessor)
     return out
 
 
@@ -209,9 +209,14 @@ def _copy_companions(checkpoint: Checkpoint, folder: Path) -> None:
         (folder / _TOKENIZER_CONFIG).write_text(text + "\n", encoding="utf-8")
 
 
-def _describe(folder: Path, checkpoint: Checkpoint, measured: _Measured) -> None:
+def _describe(
+    folder: Path, checkpoint: Checkpoint, measured: _Measured, predecessor: Predecessor | None
+) -> None:
     """Write card and manifest, then the predictions for the golden sentences."""
     settings = checkpoint.settings
+    provenance = settings.provenance.model_copy(
+        update={"calibration_of": predecessor.manifest.model if predecessor else None}
+    )
     normalizer = NORMALIZERS[settings.normalizer]
     identity = hashlib.sha256()
     for name in ("model.onnx", "tokenizer.json"):
@@ -236,11 +241,11 @@ def _describe(folder: Path, checkpoint: Checkpoint, measured: _Measured) -> None
         golden_predictions=(),
         golden_arithmetic=Arithmetic.here(),
         metrics=measured.metrics,
-        provenance=settings.provenance,
+        provenance=provenance,
         reference=measured.reference,
         files={},
     )
-    card = render_card(manifest, settings.provenance)
+    card = render_card(manifest, provenance)
     (folder / "README.md").write_text(card, encoding="utf-8")
     digests = {path.name: sha256(path) for path in sorted(folder.iterdir())}
     manifest = manifest.model_copy(update={"files": digests})

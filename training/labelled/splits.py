@@ -23,20 +23,25 @@ _SIGNS = re.compile(r"[\W_]+")
 class Split:
     """The two sides of labelled sentences, and how many training sentences leaks have cost.
 
-    Sentences whose file marks them `test` are on neither side.
+    `test` has the sentences that are on neither side, because their file says so.
     """
 
     train: list[LabelledSentence]
     dev: list[LabelledSentence]
+    test: list[LabelledSentence]
     leaks: int
 
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """What a configuration trains on and holds out, and the warnings about it."""
+    """What a configuration trains on and holds out, and the warnings about it.
+
+    `test` has the sentences of its files that are marked so, which it does not use.
+    """
 
     train: list[LabelledSentence]
     dev: list[LabelledSentence]
+    test: list[LabelledSentence]
     warnings: list[str]
 
 
@@ -75,7 +80,7 @@ def read_sides(config: TrainConfig, scheme: LabelScheme, normalize: Normalize) -
         if all(sentence.label != name for sentence in dev):
             where = _names(data.dev or data.train)
             warnings.append(f"{where}: no {name} is held out, so nothing is measured of it")
-    return Sides(train, dev, warnings)
+    return Sides(train, dev, split.test, warnings)
 
 
 def leak_key(text: str, normalize: Normalize) -> str:
@@ -112,7 +117,7 @@ def split_by_text(
         else:
             train.append(sentence)
     kept, leaks = drop_leaks(train, [*dev, *test], normalize)
-    return Split(kept, dev, leaks)
+    return Split(kept, dev, test, leaks)
 
 
 def drop_leaks(

@@ -58,7 +58,13 @@ class Work:
         # Without `dev` the champion may have learned what is held out here, and would look too
         # certain on it.
         predecessor = None if self._config.dev else self._predecessor()
-        return train(self._training(start), out, command=command, predecessor=predecessor)
+        return train(
+            self._training(start),
+            out,
+            command=command,
+            predecessor=predecessor,
+            tested=self._merged.test,
+        )
 
     def _predecessor(self) -> Predecessor:
         """Return the champion, with its answers to sentences of the archive that are not learned.
@@ -75,7 +81,10 @@ class Work:
                 limit=learned + _CALIBRATE_ON,
             )
             normalize = NORMALIZERS[manifest.normalizer.name].apply
-            texts = read_unlabelled(distill, self._merged.dev, normalize)[learned:]
+            # As `train` bars them, so that the first ones are those which it learns.
+            corrected = self._merged.train[: self._merged.counts.learned]
+            closed = [*self._merged.dev, *self._merged.test, *corrected]
+            texts = read_unlabelled(distill, closed, normalize)[learned:]
         if len(texts) < _CALIBRATE_AT_LEAST:
             texts = []
         names = self._champion.scheme.names

@@ -1,4 +1,4 @@
-"""New labels and base data to the sentences that a retraining learns, chooses and tests with."""
+"""New labels and base data to the sentences that a retraining learns, holds out and tests with."""
 
 import hashlib
 import json
@@ -90,7 +90,7 @@ def merge(
 
     A hash of its text decides a sentence's side, so it is the same in every retraining; a `split`
     in the file comes first. A new label replaces that of the same base sentence. What is
-    near-identical to a test sentence is neither trained on nor chosen with. Raises InputError with
+    near-identical to a test sentence is neither trained on nor held out. Raises InputError with
     the problems of the base, and if there is nothing new to learn or nothing to test with.
     """
     base = read_labelled(config.base, scheme, normalize, "first")

@@ -41,13 +41,11 @@ class Examples:
 class Trained(BaseModel):
     """The outcome of a training run: which weights were kept, and the metrics of every epoch.
 
-    With `average_last`, `history` ends with the metrics of the averaged weights. `precision` is
-    that of the steps; a run that another version finished does not tell.
+    With `average_last`, `history` ends with the metrics of the averaged weights.
     """
 
     kept: str
     history: tuple[Epoch, ...]
-    precision: str | None = None
 
 
 def fine_tune(
@@ -131,8 +129,7 @@ def _train(
         else:
             (folder / _BEST).replace(folder / _KEPT)
         with atomic_file(folder / RESULT) as path:
-            precision = trainer.accelerator.mixed_precision.replace("no", "fp32")
-            result = Trained(kept=kept, history=tuple(history), precision=precision)
+            result = Trained(kept=kept, history=tuple(history))
             path.write_text(result.model_dump_json(), encoding="utf-8")
         for done in folder.glob("checkpoint-*"):
             shutil.rmtree(done)

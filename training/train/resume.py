@@ -21,6 +21,9 @@ RESULT = "result.json"
 SOFT_LABELS = "soft_labels.npy"
 """The teachers' probabilities: see `teachers`."""
 
+PRECISION = "precision.txt"
+"""What `auto` means for the run: see `trainer`."""
+
 # These keys do not change the weights, so they may differ when a run resumes.
 _FREE: dict[str, Any] = {
     "output": True,

@@ -53,9 +53,9 @@ from training.model.hub import Source, find_source
 from training.train.batches import to_examples
 from training.train.failures import DivergedError, memory_errors_explained
 from training.train.finetune import Examples, Trained, fine_tune
-from training.train.resume import SOFT_LABELS, discard, reserve, run_identity
+from training.train.resume import PRECISION, SOFT_LABELS, discard, reserve, run_identity
 from training.train.teachers import keep_layers, prepare_lessons
-from training.train.trainer import check_hardware_and_trackers
+from training.train.trainer import check_hardware_and_trackers, settle_precision
 
 # Enough to contain every wide channel; with more, rare extremes would coarsen the scales.
 _SAMPLE = 128
@@ -69,6 +69,7 @@ def train(
     *,
     command: Sequence[str],
     predecessor: Predecessor | None = None,
+    tested: Sequence[LabelledSentence] = (),
 ) -> Path:
     """Fine-tune, export and calibrate as `config` says; return the bundle's folder in `out`.
 
@@ -77,6 +78,8 @@ def train(
     command line, recorded with the model. With a `predecessor`, the bundle is calibrated to agree
     with it, and not on held-out labels. Nor do these choose the weights if there is a mean of the
     last steps: the predecessor may have learned them, so the least changed weights would win.
+    Teachers label nothing that is near-identical to one of `tested`, which are in no file of
+    `config`.
     Under accelerate's launcher every process calls this function, and only the main one writes.
     """
     process = PartialState(cpu=not torch.cuda.is_available())
@@ -89,20 +92,14 @@ def train(
     scheme = LabelScheme.read(config.labels)
     normalize = NORMALIZERS[config.normalizer].apply
     sides = read_sides(config, scheme, normalize)
+    sides.test.extend(tested)
     if process.is_main_process:
         _warn(sides.warnings)
     source = find_source(encoder_to_load(config.encoder), config.encoder_revision)
     encoder = load_encoder(source, dropout=config.model.encoder_dropout)
     _check_length(config, encoder)
-    if config.distill.layers:
-        keep_layers(encoder, config.distill.layers)
-    set_seed(FIXED_SEED)  # for the head
-    model = SentenceClassifier(encoder, labels=len(scheme.names), dropout=config.model.dropout)
     start = _own_checkpoint(config)
-    if start is not None and start.settings.scheme.names == scheme.names:
-        model.head.load_state_dict(start.model.head.state_dict())
-    if config.optimisation.frozen_layers:
-        freeze_layers(encoder, config.optimisation.frozen_layers)
+    model = _model(config, encoder, scheme, start)
     tokenizer = load_encoder_tokenizer(source)
     lessons = prepare_lessons(config, scheme.names, sides, normalize)
     data = Data(
@@ -120,6 +117,7 @@ def train(
         if reserve(work, identity):
             tell(f"{work}: resuming the unfinished run")
     process.wait_for_everyone()
+    config = settle_precision(config, work / PRECISION)
     learned = [*(sentence.text for sentence in sides.train), *lessons.unlabelled]
     teacher = lessons.soft_labels(learned, scheme.names, work / SOFT_LABELS, progress=progress)
     examples = _examples(config, sides, scheme, tokenizer, learned=learned, teacher=teacher)
@@ -157,7 +155,6 @@ def train(
             command=command,
             source=source,
             started_from=start.settings.provenance.restored_from if start else None,
-            calibration_of=predecessor.manifest.model if predecessor else None,
         ),
     )
     with atomic_folder(out / "checkpoint") as folder:
@@ -188,6 +185,21 @@ def _own_checkpoint(config: TrainConfig) -> Checkpoint | None:
     if isinstance(config.encoder, str) or not (config.encoder / SETTINGS).is_file():
         return None
     return load_checkpoint(config.encoder)
+
+
+def _model(
+    config: TrainConfig, encoder: PreTrainedModel, scheme: LabelScheme, start: Checkpoint | None
+) -> SentenceClassifier:
+    """Return the model to train: the encoder's layers, and the head of `start` if it fits."""
+    if config.distill.layers:
+        keep_layers(encoder, config.distill.layers)
+    set_seed(FIXED_SEED)  # for the head
+    model = SentenceClassifier(encoder, labels=len(scheme.names), dropout=config.model.dropout)
+    if start is not None and start.settings.scheme.names == scheme.names:
+        model.head.load_state_dict(start.model.head.state_dict())
+    if config.optimisation.frozen_layers:
+        freeze_layers(encoder, config.optimisation.frozen_layers)
+    return model
 
 
 def _check_output(out: Path, work: Path) -> None:
@@ -264,7 +276,6 @@ def _provenance(
     command: Sequence[str],
     source: Source,
     started_from: str | None,
-    calibration_of: str | None,
 ) -> Provenance:
     """Return the record of a run; files lose their folders, which exist on one machine only."""
     settings = config.model_dump(mode="json", exclude={"output", "labels"})
@@ -284,10 +295,8 @@ def _provenance(
         distill=distilled,
         history=trained.history,
         kept=trained.kept,
-        precision=trained.precision,
         environment=environment(),
         started_from=started_from,
-        calibration_of=calibration_of,
     )
 
 

@@ -104,6 +104,7 @@ def prepare_lessons(
 ) -> Lessons:
     """Load the teachers and read the unlabelled files that `config` names.
 
+    They label no sentence that is near-identical to one for the test, held out, or corrected.
     Raises InputError for a folder without a model, other labels, or files without text.
     """
     teachers = [load_teacher(folder) for folder in config.distill.teachers]
@@ -116,7 +117,10 @@ def prepare_lessons(
             )
     if config.distill.linear:
         teachers.append(_linear_teacher(sides.train, names, normalize))
-    return Lessons(teachers, read_unlabelled(config.distill, sides.dev, normalize))
+    files = set(map(str, config.data.corrections))
+    corrected = [sentence for sentence in sides.train if str(sentence.file) in files]
+    closed = [*sides.dev, *sides.test, *corrected]
+    return Lessons(teachers, read_unlabelled(config.distill, closed, normalize))
 
 
 def load_teacher(folder: Path) -> Teacher:
@@ -160,9 +164,9 @@ def ask(
 
 
 def read_unlabelled(
-    config: DistillConfig, held_out: Sequence[LabelledSentence], normalize: Normalize
+    config: DistillConfig, closed: Sequence[LabelledSentence], normalize: Normalize
 ) -> list[str]:
-    """Return the sentences of the unlabelled files, each once, none near-identical to a held-out.
+    """Return the sentences of the unlabelled files, each once, none near-identical to a closed one.
 
     Files are read as `rasd classify` reads them and split into sentences. Which ones a limit
     keeps depends only on their text and the seed, not on the order of the files.
@@ -170,13 +174,13 @@ def read_unlabelled(
     files = [str(path) for path in config.unlabelled]
     if not files:
         return []
-    closed = {leak_key(sentence.text, normalize) for sentence in held_out}
+    barred = {leak_key(sentence.text, normalize) for sentence in closed}
     found: dict[str, str] = {}
     options = ReadOptions(text_field=config.text_field, text_option="distill.text_field")
     for document in DocumentStream(find_sources(files), options):
         for sentence in split_sentences(document.text):
             key = leak_key(sentence.text, normalize)
-            if any(map(str.isalnum, normalize(sentence.text))) and key not in closed:
+            if any(map(str.isalnum, normalize(sentence.text))) and key not in barred:
                 found.setdefault(key, sentence.text)
     if not found:
         raise InputError(

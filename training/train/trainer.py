@@ -31,6 +31,7 @@ from transformers.integrations import (
     get_reporting_integration_callbacks,
 )
 
+from serving.atomic import atomic_file
 from serving.errors import InputError
 from training.config import OptimisationConfig, TrainConfig
 from training.train.batches import NO_LABEL, LengthSampler
@@ -193,6 +194,24 @@ def show_progress(trainer: Trainer) -> None:
     bar = not trainer.args.disable_tqdm
     trainer.remove_callback(ProgressCallback if bar else PrinterCallback)
     trainer.add_callback(_Bar if bar else ProgressLines)
+
+
+def settle_precision(config: TrainConfig, stored: Path) -> TrainConfig:
+    """Return the configuration with bf16 or fp32 in place of `auto`.
+
+    What is faster is timed once, and kept in the file `stored`: a resumed run, or another of its
+    processes, could find differently.
+    """
+    precision = config.optimisation.precision
+    if precision != "auto":
+        return config
+    process = PartialState()
+    if process.is_main_process and not stored.is_file():
+        with atomic_file(stored) as path:
+            path.write_text("bf16" if use_bf16(precision) else "fp32", encoding="utf-8")
+    process.wait_for_everyone()
+    chosen = {"precision": stored.read_text(encoding="utf-8")}
+    return config.model_copy(update={"optimisation": config.optimisation.model_copy(update=chosen)})
 
 
 def use_bf16(precision: str) -> bool:

@@ -98,6 +98,20 @@ def test_the_card_says_what_it_takes_to_judge_the_figures():
         assert f"| {row['f1']:.3f} |" in text
 
 
+def test_the_card_of_a_retrained_model_says_what_corrections_and_the_champion_were_for():
+    manifest = Bundle.load(shipped_model()).manifest
+    data = manifest.provenance.config["data"] | {"corrections": ["new.jsonl"]}
+    retrained = changed({"data": data})
+    assert "(none on those of new.jsonl)" in card_of(retrained)
+    assert "(none on" not in card_of(manifest)
+    agreeing = {"kept": "average", "calibration_of": "default@0123456789ab", "averaged": ()}
+    record = retrained.provenance.model_copy(update=agreeing)
+    text = card_of(retrained.model_copy(update={"provenance": record}))
+    assert "Chosen on these same sentences" not in text
+    assert "Nothing was chosen on these sentences" in text
+    assert "agrees with that of `default@0123456789ab`" in text
+
+
 def test_the_card_of_a_run_lies_in_its_bundle_with_intervals(tiny_bundle):
     manifest = Bundle.load(tiny_bundle).manifest
     text = (tiny_bundle / "README.md").read_text(encoding="utf-8")

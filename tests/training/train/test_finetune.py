@@ -196,7 +196,6 @@ def test_the_mean_of_the_last_steps_is_kept_against_a_better_epoch_only_if_prefe
         progress=False,
         prefer_average=preferred,
     )
-    assert result.precision == "fp32"
     *epochs, average = result.history
     assert average.macro_f1 < max(epoch.macro_f1 for epoch in epochs)
     assert (result.kept == "average") == preferred

@@ -19,6 +19,7 @@ from serving.classifier import Classifier  # noqa: E402
 from serving.errors import InputError  # noqa: E402
 from serving.labels import LabelScheme  # noqa: E402
 from serving.text.normalize import NORMALIZERS  # noqa: E402
+from serving.text.sentences import split_sentences  # noqa: E402
 from training.config import load_config  # noqa: E402
 from training.labelled.reading import read_labelled  # noqa: E402
 from training.labelled.splits import Sides  # noqa: E402
@@ -127,7 +128,7 @@ def test_unlabelled_text_is_read_as_classify_reads_it_and_keeps_off_held_out(
 ):
     labelled = tmp_path / "dev.jsonl"
     labelled.write_text(json.dumps(authored[0], ensure_ascii=False), encoding="utf-8")
-    sides = Sides(train=[], dev=read_labelled([labelled], scheme, LIGHT).sentences, warnings=[])
+    sides = Sides([], read_labelled([labelled], scheme, LIGHT).sentences, [], [])
     text = f"{authored[0]['text']}\n{authored[1]['text']}\n{authored[1]['text']}\n***\n"
     (tmp_path / "a.txt").write_text(text, encoding="utf-8")
     document = {"id": "1", "text": authored[2]["text"] + " " + authored[3]["text"]}
@@ -153,6 +154,34 @@ def test_unlabelled_text_is_read_as_classify_reads_it_and_keeps_off_held_out(
     ]
     assert len(drawn[0]) == 2
     assert drawn[0] == drawn[1]
+
+
+def test_teachers_label_neither_what_is_for_the_test_nor_what_corrects_them(
+    bundle, settings, authored, tmp_path
+):
+    def written(name, rows, **changes):
+        lines = [json.dumps(row | changes, ensure_ascii=False) for row in rows]
+        (tmp_path / name).write_text("\n".join(lines), encoding="utf-8")
+        return tmp_path / name
+
+    base = written("base.jsonl", authored[:200])
+    marked = written("marked.jsonl", authored[200:210], split="test")
+    corrected = written("corrected.jsonl", authored[210:230])
+    tested = authored[230:240]
+    archive = written("archive.jsonl", authored[200:260])
+    given = settings(
+        f"data.train=[{base}, {marked}, {corrected}]",
+        f"data.corrections=[{corrected}]",
+        f"distill.teachers=[{bundle}]",
+        f"distill.unlabelled=[{archive}]",
+    )
+    config = load_config(CONFIG, given)
+    sentences = read_labelled(
+        [written("tested.jsonl", tested)], LabelScheme.read(config.labels), LIGHT
+    ).sentences
+    made = train(config, tmp_path / "out", command=["rasd", "train"], tested=sentences)
+    left = Bundle.load(made).manifest.provenance.distill.unlabelled.sentences
+    assert left == sum(len(split_sentences(row["text"])) for row in authored[240:260])
 
 
 def test_a_student_keeps_the_layers_that_it_is_told_to(tiny_encoder, settings, bundle, tmp_path):
@@ -254,7 +283,7 @@ def test_a_linear_model_is_a_teacher_like_any_other(bundle, settings, scheme, au
     given = settings(f"distill.teachers=[{bundle}]", "distill.linear=true")
     config = load_config(CONFIG, given)
     labelled = read_labelled(config.data.train, scheme, LIGHT).sentences
-    lessons = prepare_lessons(config, scheme.names, Sides(labelled, [], []), LIGHT)
+    lessons = prepare_lessons(config, scheme.names, Sides(labelled, [], [], []), LIGHT)
     assert [teacher.model.partition("@")[0] for teacher in lessons.teachers] == ["cues", "linear"]
     unseen = authored[1000:1400]
     answers = lessons.teachers[1].answer([row["text"] for row in unseen])
@@ -307,4 +336,4 @@ def test_a_linear_model_needs_three_sentences_of_each_label(settings, scheme, au
     config = load_config(CONFIG, given)
     labelled = read_labelled(config.data.train, scheme, LIGHT).sentences
     with pytest.raises(InputError, match="2 sentences of denial to learn from"):
-        prepare_lessons(config, scheme.names, Sides(labelled, [], []), LIGHT)
+        prepare_lessons(config, scheme.names, Sides(labelled, [], [], []), LIGHT)

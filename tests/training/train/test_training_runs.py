@@ -14,8 +14,8 @@ pytest.importorskip("torch")
 
 from serving.bundle import Bundle
 from serving.errors import InputError
-from training.config import OptimisationConfig
-from training.train.trainer import check_hardware_and_trackers
+from training.config import OptimisationConfig, load_config
+from training.train.trainer import check_hardware_and_trackers, settle_precision
 
 ROOT = Path(__file__).parents[3]
 RASD = Path(sys.executable).with_name("rasd")
@@ -148,7 +148,7 @@ def test_a_run_killed_after_its_training_does_not_train_again(command, tmp_path)
     assert "epoch 1 of 1: macro-F1" not in told
     provenance = Bundle.load(tmp_path / "run" / "bundle").manifest.provenance
     assert provenance.kept == outcome["kept"]
-    assert provenance.precision in {"fp32", "bf16"}
+    assert provenance.config["optimisation"]["precision"] in {"fp32", "bf16"}
 
 
 def test_a_gate_that_fails_says_how_to_accept_less_without_training_again(command, tmp_path):
@@ -202,3 +202,19 @@ def test_tensorboard_gets_its_files_where_they_outlive_the_checkpoints(command, 
 def test_a_tracker_that_is_not_installed():
     with pytest.raises(InputError, match=r"clearml is not installed\nInstall it \(pip install"):
         check_hardware_and_trackers(OptimisationConfig(learning_rate=1e-4, report_to=["clearml"]))
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_a_resumed_run_computes_in_the_precision_that_it_began_with(tmp_path, precision):
+    """What is faster is timed: the second time could end differently."""
+    config = load_config(ROOT / "configs" / "compact.yaml")
+    stored = tmp_path / "precision.txt"
+    stored.write_text(precision, encoding="utf-8")
+    assert settle_precision(config, stored).optimisation.precision == precision
+    stored.unlink()
+    found = settle_precision(config, stored).optimisation.precision
+    assert stored.read_text(encoding="utf-8") == found != "auto"
+    set_by_user = load_config(
+        ROOT / "configs" / "compact.yaml", [f"optimisation.precision={precision}"]
+    )
+    assert settle_precision(set_by_user, stored) == set_by_user
