@@ -61,6 +61,11 @@ def check_place(folder: Path, *, sign: str | None = None) -> None:
         return
     if not folder.is_dir():
         raise InputError(f"{folder}: a file, not a folder", "Name a folder with --out.")
+    if (folder / ".git").exists():
+        raise InputError(
+            f"{folder}: a git repository, which would be replaced with its history",
+            "Name a new folder with --out, and copy its files into the repository.",
+        )
     if any(folder.iterdir()) and (sign is None or not (folder / sign).is_file()):
         raise InputError(
             f"{folder}: something else is there already", "Name a new folder with --out."

@@ -123,12 +123,17 @@ class Log:
 
 
 def history(entries: list[Entry]) -> list[str]:
-    """Return the versions that have been current, the oldest first, less those rolled back."""
+    """Return the versions that have been current, the oldest first.
+
+    Without those that were rolled back or removed.
+    """
     names: list[str] = []
     for entry in entries:
         if entry.action == "rollback":
             while names and names[-1] != entry.version:
                 names.pop()
+        if entry.action == "prune":  # a later version of this name is another one
+            names = [name for name in names if name != entry.version]
         if entry.action in ("promote", "rollback", "found") and names[-1:] != [entry.version]:
             names.append(entry.version)
     return names

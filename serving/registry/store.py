@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,9 +57,12 @@ class Registry:
         """Return every version, in the order in which they were added."""
         self._must_exist()
         current = self._current()
-        added = {e.version: e.time for e in self._log.read() if e.action == "add"}
-        found = [self._describe(name, current, added.get(name)) for name in self._names()]
-        return sorted(found, key=lambda version: (version.added or "", version.name))
+        # The order of the log, not of its times: another machine's clock may be wrong.
+        added = [(e.version, e.time) for e in self._log.read() if e.action == "add"]
+        order = {name: number for number, (name, _) in enumerate(added)}
+        times = dict(added)
+        found = [self._describe(name, current, times.get(name)) for name in self._names()]
+        return sorted(found, key=lambda version: (order.get(version.name, -1), version.name))
 
     def entries(self) -> list[Entry]:
         """Return the lines of the log, the oldest first."""
@@ -98,6 +101,8 @@ class Registry:
             )
         if record is not None and not record.is_dir():
             raise InputError(f"{record}: no such folder", "Name the folder of a training.")
+        if record is not None and target.resolve().is_relative_to(record.resolve()):
+            raise InputError(f"{record}: the registry is in it", "Name the folder of a training.")
         self._check(loaded.folder)
         try:
             self._versions.mkdir(parents=True, exist_ok=True)
@@ -145,9 +150,8 @@ class Registry:
     def rollback(self, *, reason: str | None = None) -> tuple[str, str]:
         """Make the version current that was before; return that one and the one it replaces."""
         with self._changing():
-            past = history(self._log.read())
             current = self._current()
-            earlier = [n for n in past[:-1] if n != current and (self._versions / n).is_dir()]
+            earlier = self._earlier()
             if current is None or not earlier:
                 raise InputError(
                     f"{self.folder}: no earlier version to return to",
@@ -163,7 +167,7 @@ class Registry:
         """
         with self._changing():
             newest = [version.name for version in self.versions()][-keep:]
-            kept = {*newest, self._current(), *history(self._log.read())[-2:]}
+            kept = {*newest, self._current(), *self._earlier()[-1:]}
             removed = [name for name in self._names() if name not in kept]
             for name in removed:
                 self._remove(name, reason)
@@ -185,10 +189,31 @@ class Registry:
                 if path.is_dir():  # not pruned in the meantime
                     problems.append(Problem(path.name, error.problem, error.remedy))
         try:
+            problems += self._verify_log()
             problems += self._verify_pointer()
         except InputError as error:
             problems.append(Problem(str(self.folder), error.problem, error.remedy))
         return problems
+
+    def _verify_log(self) -> Iterator[Problem]:
+        """Compare the versions with what the log says was added."""
+        added: dict[str, str | None] = {}
+        for entry in self._log.read():
+            if entry.action == "add":
+                added[entry.version] = entry.model
+            elif entry.action == "prune":
+                added.pop(entry.version, None)
+        for name, model in added.items():
+            try:
+                found = read_manifest(self._versions / name).model
+            except InputError:
+                if not (self._versions / name).is_dir():
+                    what = "was removed without `rasd models`"
+                    yield Problem(name, what, "Add it again if you need it.", warning=True)
+                continue
+            if model and found != model:
+                what = f"holds {found}; the log says that {model} was added"
+                yield Problem(name, what, "Add the bundle under another name.", warning=True)
 
     def _verify_pointer(self) -> Iterator[Problem]:
         """Compare `current` with the versions and with the log."""
@@ -212,6 +237,12 @@ class Registry:
                 warning=True,
             )
 
+    def _earlier(self) -> list[str]:
+        """Return the versions that rollbacks return to, the next one last."""
+        current = self._current()
+        past = history(self._log.read())[:-1]
+        return [n for n in past if n != current and (self._versions / n).is_dir()]
+
     def _move(self, action: str, name: str, reason: str | None) -> None:
         folder = self._versions / name
         self._check(folder)
@@ -227,7 +258,7 @@ class Registry:
             sync_folder(self._versions)
 
         self._log.record(self._entry("prune", name, reason), move_aside)
-        shutil.rmtree(aside)
+        _discard(aside)
 
     def _entry(
         self, action: str, name: str, reason: str | None, manifest: Manifest | None = None
@@ -265,14 +296,15 @@ class Registry:
                 yield
         except OSError as error:
             raise RasdError(
-                f"{error.filename2 or error.filename or self.folder}: {error.strerror}",
+                f"{error.filename2 or error.filename or self.folder}: {error.strerror or error}",
                 "Mend that and run the command again; `rasd models list` shows what is current.",
             ) from error
 
     def _remove_leftovers(self) -> None:
         for path in self._versions.glob(".*"):
             if _LEFTOVER.fullmatch(path.name):
-                shutil.rmtree(path)
+                with suppress(OSError):  # what cannot be removed must not stop a rollback
+                    _discard(path)
         for path in self.folder.glob(".*"):
             if _LEFTOVER.fullmatch(path.name) and (path.is_symlink() or path.is_file()):
                 path.unlink()
@@ -302,6 +334,14 @@ class Registry:
         except InputError as error:
             manifest, problem = None, error.problem
         return Version(name, folder, name == current, added, manifest, problem)
+
+
+def _discard(path: Path) -> None:
+    """Remove a version's folder, or the link that stands for it."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    else:
+        shutil.rmtree(path)
 
 
 def _copy_record(record: Path, target: Path) -> None:

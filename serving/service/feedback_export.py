@@ -40,7 +40,7 @@ class LabelledRow:
             correction.label,
             id=f"feedback-{correction.id}",
             source="feedback",
-            date=correction.updated.date().isoformat(),
+            date=correction.updated.isoformat(timespec="seconds"),
             annotator=correction.annotator or correction.caller or None,
             caller=correction.caller or None,
             predicted=correction.predicted,

@@ -22,8 +22,7 @@ rasd classify article.txt --model FOLDER  # this folder
 ```
 
 ## Metrics
-On {sentences:,} held-out sentences ({files}). They were also used to choose and calibrate the two
-models, and for the threshold of this cascade, so the metrics are slightly optimistic.
+On {sentences:,} held-out sentences ({files}). {used}, so the metrics are slightly optimistic.
 
 | | value | 95% interval |
 | --- | ---: | ---: |
@@ -42,8 +41,16 @@ A label is certain if its probability is at least {threshold:.3f}.
 """
 
 
-def render_card(manifest: Manifest, files: Sequence[str], command: str) -> str:
-    """Return the card as Markdown that begins with the Hugging Face metadata block."""
+_ALSO = """They were also used to choose and calibrate the two
+models, and for the threshold of this cascade"""
+_ONLY = "The threshold of this cascade was chosen on them"
+
+
+def render_card(manifest: Manifest, files: Sequence[str], command: str, *, known: bool) -> str:
+    """Return the card as Markdown that begins with the Hugging Face metadata block.
+
+    `known` says whether the two models were chosen and calibrated on the same sentences.
+    """
     metrics, cascade = manifest.metrics, manifest.cascade
     assert cascade is not None
     names = {
@@ -68,6 +75,7 @@ def render_card(manifest: Manifest, files: Sequence[str], command: str) -> str:
         asked=metrics["second_asked"],
         sentences=metrics["sentences"],
         files=", ".join(files),
+        used=_ALSO if known else _ONLY,
         rows=rows,
         labels=labels,
         threshold=manifest.threshold,

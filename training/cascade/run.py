@@ -34,7 +34,7 @@ from training.evaluate.calibration import fit_threshold
 from training.evaluate.measure import Answers, answer
 from training.evaluate.metrics import classification_metrics, coverage_accuracy
 from training.export.golden import golden_predictions
-from training.labelled.reading import read_labelled
+from training.labelled.reading import fingerprint, read_labelled
 
 # The share of the labelled sentences that the threshold leaves certain, as in training.
 COVERAGE = 0.8
@@ -101,7 +101,13 @@ def make_cascade(
                 "golden_predictions": golden_predictions(classifier),
             }
         )
-        card = render_card(manifest, [path.name for path in dev], shlex.join(command))
+        held_out = fingerprint(sentences, normalize)
+        known = all(
+            (how := bundle.manifest.provenance) and how.data.held_out.fingerprint == held_out
+            for bundle in (first, second)
+        )
+        files = [path.name for path in dev]
+        card = render_card(manifest, files, shlex.join(command), known=known)
         (folder / "README.md").write_text(card, encoding="utf-8")
         write_manifest(folder, manifest.model_copy(update={"files": _digests(folder)}))
     return out

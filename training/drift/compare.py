@@ -44,20 +44,21 @@ class Change:
 
 
 def compare(blocks: IntArray, reference: IntArray, *, seed: int = 0) -> list[Change]:
-    """Compare the profiles (n, width) of n blocks of documents with the reference's (width,).
+    """Compare the profiles (n, width) of n blocks of documents with the reference's.
 
-    Basic bootstrap: blocks are drawn with replacement, and the reference's sentences and tokens
-    from their counts. A distance is never negative, so chance alone makes it positive, in the
+    Basic bootstrap: blocks are drawn with replacement. So are those of the reference (m, width); of
+    a stored one (width,), sentences and tokens are drawn from their counts.
+
+    A distance is never negative, so chance alone makes it positive, in the
     resamples once more. Twice the value minus their quantiles, the median among them, takes that
     off; what is left may be slightly negative.
     """
     random = np.random.default_rng(seed)
-    count = len(blocks)
-    weights = random.multinomial(count, np.full(count, 1 / count), size=_RESAMPLES)
-    drawn = weights.astype(np.float64) @ blocks.astype(np.float64)
-    references = _resampled(reference, random)
+    drawn = _redrawn(blocks, random)
+    stored = reference.ndim == 1
+    references = _resampled(reference, random) if stored else _redrawn(reference, random)
     total = blocks.sum(axis=0, dtype=np.float64)[None]
-    expected = reference.astype(np.float64)[None]
+    expected = np.atleast_2d(reference).sum(axis=0, dtype=np.float64)[None]
     changes = []
     for measure in MEASURES:
         found = float(measure.change(total, expected)[0])
@@ -70,6 +71,14 @@ def compare(blocks: IntArray, reference: IntArray, *, seed: int = 0) -> list[Cha
             )
         )
     return changes
+
+
+def _redrawn(blocks: IntArray, random: np.random.Generator) -> FloatArray:
+    """Draw (resamples, width) sums of as many blocks (n, width), with replacement."""
+    count = len(blocks)
+    weights = random.multinomial(count, np.full(count, 1 / count), size=_RESAMPLES)
+    sums: FloatArray = weights.astype(np.float64) @ blocks.astype(np.float64)
+    return sums
 
 
 def _resampled(reference: IntArray, random: np.random.Generator) -> FloatArray:

@@ -24,8 +24,10 @@ from training.labelled.records import read_archive
 
 # Documents are resampled in so many groups at most: memory must not depend on the archive.
 _BLOCKS = 1000
-# With fewer documents the bootstrap tells little.
-FEWEST = 20
+# With fewer documents, or sentences, on either side chance alone looks like a change: two halves of
+# the same 60 documents of five sentences differed in 18 of 100 draws, those of 100 in 2.
+FEWEST = 50
+FEWEST_SENTENCES = 150
 
 
 def drift(options: argparse.Namespace) -> None:
@@ -38,10 +40,11 @@ def drift(options: argparse.Namespace) -> None:
             "Name sentences to compare with: --reference FILE, for example its held-out sentences.",
         )
     if options.reference is not None:
-        reference = _blocks(options, [options.reference], classifier).sum(axis=0)
+        reference = _blocks(options, [options.reference], classifier)
     else:
         assert stored is not None
         reference = of_reference(stored)
+        _check_size(reference, f"{classifier.bundle.folder}: the reference in the bundle")
     changes = compare(_blocks(options, options.archive, classifier), reference)
     if options.json:
         found = [asdict(change) | {"due": change.due} for change in changes]
@@ -70,7 +73,18 @@ def _blocks(options: argparse.Namespace, inputs: list[str], classifier: Classifi
             if options.unit == "sentence"
             else "Name more, or add --unit sentence if every record is a sentence of its own.",
         )
+    _check_size(kept, ", ".join(inputs))
     return kept
+
+
+def _check_size(counts: IntArray, what: str) -> None:
+    """Raise InputError if counts (…, width) are of too few sentences."""
+    labels = counts.shape[-1] - width(0)
+    if (found := int(counts[..., :labels].sum())) < FEWEST_SENTENCES:
+        raise InputError(
+            f"{what}: {counted(found, 'sentence')}; a comparison needs {FEWEST_SENTENCES}",
+            "Name more text, or with --reference other sentences to compare with.",
+        )
 
 
 def _profiles(

@@ -45,10 +45,13 @@ def slices(sentences: Sequence[LabelledSentence]) -> list[Slice]:
     found = []
     for dimension, value_of in _FIXED.items():
         found += _parted(dimension, [value_of(sentence) for sentence in sentences])
+    for name in ("source", "year"):
+        found += _parted(name, _pooled([_given(name, sentence) for sentence in sentences]))
     columns = dict.fromkeys(name for sentence in sentences for name in sentence.columns)
-    for name in ("source", "year", *columns):
-        values = [_given(name, sentence) for sentence in sentences]
-        found += _parted(name, _pooled(values))
+    known = {part.dimension for part in found}
+    for name in columns:
+        values = _pooled([sentence.columns.get(name) for sentence in sentences])
+        found += _parted(f"column {name}" if name in known else name, values)
     return found
 
 
@@ -71,7 +74,7 @@ def year(date: str | None) -> str | None:
 def _given(name: str, sentence: LabelledSentence) -> str | None:
     if name == "source":
         return sentence.source
-    return year(sentence.date) if name == "year" else sentence.columns.get(name)
+    return year(sentence.date)
 
 
 def _pooled(values: Sequence[str | None]) -> list[str]:

@@ -5,7 +5,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -133,11 +133,19 @@ def export_bundle(
         expected = fp32.logits(tokens)
         quantize_int8(full, folder / "model.onnx", token_ids(checkpoint.sample))
         int8 = OnnxModel(folder / "model.onnx", padding_id=padding_id)
-        calibration = None
+        calibration = reference = None
         if predecessor:
-            calibration = predecessor.calibration(int8.logits(token_ids(predecessor.texts)))
+            others = token_ids(predecessor.texts)
+            logits = int8.logits(others)
+            calibration = predecessor.calibration(logits)
+            # The held-out sentences are few, and the predecessor may have learned them.
+            reference = predecessor.manifest.reference
+            if predecessor.texts:
+                reference = _reference(checkpoint, logits, others, calibration)
         found = int8.logits(tokens)
         measured = _measure(checkpoint, expected, found, labels, tokens, calibration=calibration)
+        if reference:
+            measured = replace(measured, reference=reference)
         measured.metrics["torch_onnx_difference"] = parity
         _copy_companions(checkpoint, folder)
         _describe(folder, checkpoint, measured, predecessor)
@@ -187,13 +195,23 @@ def _measure(
         "int8_agreement": agreement,
         "int8_logit_difference": float(np.abs(fp32 - int8).max()),
     }
+    return _Measured(calibration, metrics, _reference(checkpoint, int8, tokens, calibration))
+
+
+def _reference(
+    checkpoint: Checkpoint,
+    logits: Float32Array,
+    tokens: Sequence[Sequence[int]],
+    calibration: Calibration,
+) -> Reference:
+    """Return what `rasd drift` compares with, of sentences with these logits and token ids."""
     unknown = unknown_id(checkpoint.folder / "tokenizer.json")
+    probabilities = softmax(logits, calibration.temperature, calibration.power)
     profiles = [
         profile(row, ids, unknown, certain=bool(row.max() >= calibration.threshold))
         for row, ids in zip(probabilities, tokens, strict=True)
     ]
-    counts = np.sum(profiles, axis=0)
-    return _Measured(calibration, metrics, to_reference(counts))
+    return to_reference(np.sum(profiles, axis=0))
 
 
 def _copy_companions(checkpoint: Checkpoint, folder: Path) -> None:

@@ -6,6 +6,7 @@ sentence. Every annotator's label is a row, so that disagreement is seen.
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from serving.errors import Problem
@@ -80,10 +81,21 @@ class AnnotationTools:
             raise FormError(f"'answer' is {fields['answer']!r}, not accept, reject or ignore")
         if fields["answer"] != "accept":
             return []
+        about = {
+            "annotator": fields.get("_annotator_id"),
+            "date": _moment(fields.get("_timestamp")),
+        }
+        fields = about | fields
         if "accept" in fields:
             return self._labelled(fields, fields["accept"])
-        if fields.get("spans"):
-            return self._labelled(fields, fields["spans"])
+        spans = fields.get("spans")
+        # Of a text whose label is accepted, spans without labels are what a pattern has matched.
+        if spans and not (
+            isinstance(spans, list)
+            and fields.get("label")
+            and not any(isinstance(span, dict) and span.get("label") for span in spans)
+        ):
+            return self._labelled(fields, spans)
         return self._labelled(fields, fields.get("label"))
 
     def _argilla_responses(self, fields: dict[str, Any]) -> _Found:
@@ -195,6 +207,14 @@ class AnnotationTools:
             raise FormError(f"a span is {item!r}, not [start, end, label]")
         quoted = item.get("text") if isinstance(item, dict) else None
         return {"text": part(text, start, end, quoted), "label": label}
+
+
+def _moment(seconds: Any) -> str | None:
+    """Return seconds since 1970 as a date of the ISO 8601 form; None for anything else."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat()
+    except (TypeError, ValueError, OverflowError, OSError):
+        return None
 
 
 def _objects(value: Any, where: str) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """One label per text: what is kept of sentences with the same text, and of conflicting labels."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -25,16 +26,28 @@ def settle(
         # Annotators who agree on one task are in one place: there is nothing to report.
         repeats = [sentence for sentence in group if sentence.place != first.place]
         what = f"the same text and label as {first.place}: left out"
-        return [first], [Problem(repeat.place, what, "", warning=True) for repeat in repeats]
+        found = [Problem(repeat.place, what, "", warning=True) for repeat in repeats]
+        return [_held_out(first, group)], found
 
     two = f"the same text as {first.place}, there {first.label}, here {other.label}"
     if conflicts == "stop":
         remedy = "Settle on one label, or let data.conflicts be drop, first or majority."
         return [], [Problem(other.place, two, remedy)]
     label = _winner(group, conflicts)
-    kept = [next(sentence for sentence in group if sentence.label == label)] if label else []
+    winner = next((sentence for sentence in group if sentence.label == label), None)
+    kept = [_held_out(winner, group)] if winner else []
     outcome = f"kept as {label}" if label else f"all {len(group)} left out"
     return kept, [Problem(other.place, f"{two}: {outcome}", "", warning=True)]
+
+
+def _held_out(kept: LabelledSentence, group: list[LabelledSentence]) -> LabelledSentence:
+    """Return the sentence, out of training if any of those with its text says so."""
+    for sides in (("test",), ("dev", "validation")):
+        if kept.split in sides:
+            break
+        if any(sentence.split in sides for sentence in group):
+            return replace(kept, split=sides[0])
+    return kept
 
 
 def _winner(group: list[LabelledSentence], conflicts: Conflicts) -> str | None:
@@ -43,7 +56,9 @@ def _winner(group: list[LabelledSentence], conflicts: Conflicts) -> str | None:
         return group[0].label
     if conflicts == "newest":
         return _newest(group)
-    best, second = Counter(sentence.label for sentence in group).most_common(2)
+    # One vote for an annotator, also where two files have the same decision.
+    votes = {(s.columns.get("annotator", number), s.label) for number, s in enumerate(group)}
+    best, second = Counter(label for _, label in votes).most_common(2)
     return best[0] if conflicts == "majority" and best[1] > second[1] else None
 
 

@@ -113,13 +113,14 @@ class LabelStudio:
             remedy = "Name its key with --text-field (data.text_field in a configuration)."
             return [row.problem(what, remedy)]
         about = {"id": task.id, **task.data, **annotation.about()}
-        if chosen[0].type == "choices":
+        # A choice for a part of the text has its offsets.
+        if chosen[0].type == "choices" and not any("start" in r.value for r in chosen):
             labels = [label for result in chosen for label in result.value["choices"]]
             return self._rows(row, [(text, labels)], about)
         try:
             parts = [
-                (part(text, v.get("start"), v.get("end"), v.get("text")), v.get("labels", []))
-                for v in (result.value for result in chosen)
+                (part(text, v.get("start"), v.get("end"), v.get("text")), v.get(result.type, []))
+                for result, v in ((result, result.value) for result in chosen)
             ]
         except FormError as error:
             return [row.problem(str(error), _EXPORT)]
@@ -128,10 +129,12 @@ class LabelStudio:
     def _chosen(self, row: Row, results: list[_Result]) -> list[_Result] | Problem:
         """Return what was done with the control of the label, or why that is not clear."""
         choices = [result for result in results if result.type == "choices"]
-        chosen = choices or [result for result in results if result.type == "labels"]
-        self._controls.update(result.from_name for result in chosen)
+        parts = [result for result in results if result.type == "labels"]
         if self._names.label:
-            return [result for result in chosen if result.from_name == self._names.label]
+            self._controls.update(result.from_name for result in [*choices, *parts])
+            return [r for r in [*choices, *parts] if r.from_name == self._names.label]
+        chosen = choices or parts
+        self._controls.update(result.from_name for result in chosen)
         if len(self._controls) > 1:
             what = f"two controls, {listed(self._controls)}"
             remedy = (

@@ -231,6 +231,8 @@ def _check_fields(path: Path, row: Row, names: LabelNames) -> LabelledSentence |
         if (value is not None and value != "") or name == "text"
     }
     given.setdefault("label", "")
+    if "annotation_id" in given and "updated_at" in given:  # JSON-MIN and CSV of Label Studio
+        given.setdefault("date", given["updated_at"])
     given |= {name: as_written(given[name]) for name in _WRITTEN if name in given}
     try:
         fields = _Fields.model_validate(given)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 from serving.bundle import MANIFEST
@@ -71,25 +72,13 @@ class Work:
 
         Those that are learned would not do: on them the challenger agrees with it in any case.
         """
-        manifest = self._champion.manifest
-        texts: list[str] = []
-        if self._config.archive:
-            learned = self._recipe.remembered
-            distill = DistillConfig(
-                teachers=(self._champion.folder,),
-                unlabelled=self._config.archive,
-                limit=learned + _CALIBRATE_ON,
-            )
-            normalize = NORMALIZERS[manifest.normalizer.name].apply
-            # As `train` bars them, so that the first ones are those which it learns.
-            corrected = self._merged.train[: self._merged.counts.learned]
-            closed = [*self._merged.dev, *self._merged.test, *corrected]
-            texts = read_unlabelled(distill, closed, normalize)[learned:]
+        texts = self._archive[self._remembered :]
         if len(texts) < _CALIBRATE_AT_LEAST:
             texts = []
         names = self._champion.scheme.names
         teacher = load_teacher(self._champion.folder)
-        return Predecessor(manifest, texts, ask([teacher], texts, names, progress=False))
+        answers = ask([teacher], texts, names, progress=False)
+        return Predecessor(self._champion.manifest, texts, answers)
 
     def _training(self, start: Path) -> TrainConfig:
         """Return the configuration of the challenger: the champion's, from its own weights."""
@@ -109,7 +98,7 @@ class Work:
                     "dev": [sentences / DEV],
                     "corrections": [sentences / NEW],
                     # With nothing remembered, the weight would make the model forget the rest.
-                    "correction_weight": self._recipe.new_weight if self._remembers else 1.0,
+                    "correction_weight": self._recipe.new_weight if self._remembered else 1.0,
                     "conflicts": "first",
                     "unsure_weight": self._config.unsure_weight,
                     "second_share": self._config.second_share,
@@ -119,7 +108,7 @@ class Work:
                     "encoder_dropout": before["model"].get("encoder_dropout"),
                 },
                 "optimisation": self._optimisation(start),
-                "distill": self._remembered(),
+                "distill": self._lessons(),
                 "abstention": {"coverage": settings.coverage},
                 "export": {
                     "min_agreement": settings.min_agreement,
@@ -130,24 +119,44 @@ class Work:
             }
         )
 
-    def _remembered(self) -> DistillConfig:
+    def _lessons(self) -> DistillConfig:
         """Let the challenger keep the champion's answers to unlabelled text and to the base.
 
         Learning without forgetting (Li and Hoiem 2016). Of new labels it learns the labels alone:
         the champion is wrong about corrections.
         """
-        if not self._remembers:
+        if not self._remembered:
             return DistillConfig()
         return DistillConfig(
             teachers=(self._champion.folder,),
             unlabelled=self._config.archive,
-            limit=self._recipe.remembered,
+            limit=self._remembered,
             share=1.0,
         )
 
+    @cached_property
+    def _archive(self) -> list[str]:
+        """The sentences of the archive that may be learned, and then those that calibrate.
+
+        `train` draws them in the same order, and bars the same ones.
+        """
+        if not self._config.archive:
+            return []
+        merged = self._merged
+        distill = DistillConfig(
+            teachers=(self._champion.folder,),
+            unlabelled=self._config.archive,
+            limit=self._recipe.remembered + _CALIBRATE_ON,
+        )
+        closed = [*merged.dev, *merged.test, *merged.train[: merged.counts.learned]]
+        normalize = NORMALIZERS[self._champion.manifest.normalizer.name].apply
+        return read_unlabelled(distill, closed, normalize)
+
     @property
-    def _remembers(self) -> bool:
-        return bool(self._config.archive and self._recipe.remembered)
+    def _remembered(self) -> int:
+        """The number of sentences of the archive that are learned; a fifth at least is not."""
+        spare = min(_CALIBRATE_ON, len(self._archive) // 5)
+        return min(self._recipe.remembered, len(self._archive) - spare)
 
     @property
     def _learned(self) -> list[str]:

@@ -10,6 +10,9 @@ from training.evaluate.comparison import Comparison, Verdict
 from training.evaluate.measure import Evaluation
 from training.retrain.config import GateConfig
 
+# Of products such as 0.07 * 100, which is above 7.
+_ROUNDING = 1e-9
+
 
 class Outcome(StrEnum):
     """How a check ended; `UNDECIDED` has too few sentences to tell and stops nothing."""
@@ -101,11 +104,13 @@ def _calibration(gate: GateConfig, champion: Evaluation, challenger: Evaluation)
 def _gain(gate: GateConfig, champion: Tried, challenger: Tried, new: int) -> Check:
     name = "accuracy on new labels"
     theirs, ours = (tried.new_right / max(new, 1) for tried in (champion, challenger))
+    # In sentences: 0.29 - 0.28 is less than 0.01.
+    gained = challenger.new_right - champion.new_right
     if new < gate.min_new_sentences:
         condition = f"{new} held out; fewer than {gate.min_new_sentences} cannot tell"
         return Check(name, Outcome.UNDECIDED, theirs, ours, condition)
     condition = f"at least {gate.min_gain:g} higher, on {new:,} sentences that are held out"
-    return Check(name, _outcome(ours - theirs >= gate.min_gain), theirs, ours, condition)
+    return Check(name, _outcome(gained >= gate.min_gain * new - _ROUNDING), theirs, ours, condition)
 
 
 def _behaviour(champion: Sequence[KindResult], challenger: Sequence[KindResult]) -> list[Check]:

@@ -106,7 +106,9 @@ def merge(
         for sentence in old.train
         if position(leak_key(sentence.text, normalize), _REPLAY_SEED) < recipe.replay
     ]
-    test = [*fresh.test, *old.test, *tests.sentences]
+    # A frozen test file says what a sentence's label is there, once.
+    asked, known = drop_leaks(fresh.test, tests.sentences, normalize)
+    test = [*asked, *old.test, *tests.sentences]
     dev, _ = drop_leaks([*fresh.dev, *old.dev, *devs.sentences], test, normalize)
     learned, leaks = drop_leaks(fresh.train, [*test, *dev], normalize)
     replayed, more = drop_leaks(replay, [*test, *dev], normalize)
@@ -120,10 +122,10 @@ def merge(
     counts = Counts(
         new=len(new.sentences),
         learned=len(learned),
-        new_test=len(fresh.test),
+        new_test=len(asked),
         replayed=len(replayed),
         replaced=len(base.sentences) - len(kept),
-        leaks=leaks + more,
+        leaks=leaks + more + known,
     )
     return Merged([*learned, *replayed], dev, test, counts, new.warnings)
 

@@ -11,12 +11,13 @@ from pathlib import Path
 from serving.bundle import shipped_model
 from serving.classifier import Classifier
 from serving.errors import InputError, RasdError
+from serving.files.sources import find_sources
 from serving.machine import available_cores
 from serving.registry.lock import locked
 from serving.registry.pointer import current_folder, current_name
 from serving.registry.retraining import CheckFigures, Retraining, record_retraining
 from serving.registry.store import Registry
-from serving.terminal import counted
+from serving.terminal import counted, tell
 from serving.text.normalize import NORMALIZERS
 from serving.trial import try_bundle
 from training.evaluate.behaviour import read_behaviour
@@ -70,6 +71,10 @@ def retrain(config: RetrainConfig, request: Request, *, command: Sequence[str]) 
         merged = _merge(config, recipe, request, champion)
         if config.behaviour:
             read_behaviour(config.behaviour, champion.bundle.scheme)
+        find_sources([str(path) for path in config.archive])
+        for label in config.gate.max_recall_drop_by_label:
+            if label not in champion.bundle.scheme.names:
+                tell(f"warning: gate.max_recall_drop_by_label: the model has no label {label!r}")
         _say_counts(merged, champion, recipe)
         if request.dry_run:
             return False
@@ -113,7 +118,8 @@ def _learned_already(champion: Classifier, merged: Merged) -> bool:
 def _merge(config: RetrainConfig, recipe: Recipe, request: Request, champion: Classifier) -> Merged:
     labelled = list(request.labelled)
     if request.feedback:
-        labelled.append(write_feedback(request.feedback, config.output / "feedback.jsonl"))
+        path = config.output / "feedback.jsonl"
+        labelled.append(write_feedback(request.feedback, path, request.fields))
     normalize = NORMALIZERS[champion.bundle.manifest.normalizer.name].apply
     scheme = champion.bundle.scheme
     new = read_labelled(labelled, scheme, normalize, config.conflicts, request.fields)

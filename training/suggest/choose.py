@@ -29,11 +29,16 @@ def choose(shortlists: Mapping[str, Sequence[Record]], count: int, seed: int) ->
     chosen: list[Record] = []
     # Rare labels first, so that what they leave is shared by the others.
     by_size = sorted(shortlists, key=lambda label: (len(shortlists[label]), label))
-    for place, label in enumerate(by_size):
-        share = (count - len(chosen)) // (len(by_size) - place)
-        if share:
-            found = _distinct(shortlists[label], chosen, share)
-            chosen += _spread(found, share, seed)[:share]
+    before = -1
+    while before < len(chosen) < count:
+        again = before >= 0  # near-identical records of a frequent label have left places empty
+        before = len(chosen)
+        for place, label in enumerate(by_size):
+            left = count - len(chosen)
+            share = max(left // (len(by_size) - place), int(again and left > 0))
+            if share:
+                found = _distinct(shortlists[label], chosen, share)
+                chosen += _spread(found, share, seed)[:share]
     return sorted(chosen, key=uncertainty, reverse=True)
 
 

@@ -176,6 +176,40 @@ def test_prune_keeps_the_newest_the_current_and_the_one_to_return_to(folder):
     assert registry.verify() == []
 
 
+def test_prune_takes_a_version_that_is_a_link_and_leaves_what_it_leads_to(folder, tmp_path):
+    elsewhere = tmp_path / "disk"
+    (folder / "versions" / "one").rename(elsewhere)
+    (folder / "versions" / "one").symlink_to(elsewhere)
+    registry = registry_at(folder)
+    registry.promote("two")
+    assert registry.prune(keep=1) == ["one"]
+    assert (elsewhere / MANIFEST).is_file()
+    registry.promote("three")
+    assert registry.rollback() == ("two", "three")
+    assert registry.verify() == []
+
+
+def test_the_newest_is_what_was_added_last_whatever_the_clock_said(folder):
+    log = folder / "log.jsonl"
+    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    lines[-1]["time"] = "2001-01-01T00:00:00"  # of a machine whose clock is wrong
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    registry = registry_at(folder)
+    assert [version.name for version in registry.versions()] == ["one", "two", "three"]
+    assert registry.prune(keep=1) == ["one", "two"]
+
+
+def test_a_pruned_version_is_not_what_a_later_one_of_its_name_returns_to(folder):
+    registry = registry_at(folder)
+    for name in ("one", "two", "three"):
+        registry.promote(name)
+    assert registry.prune(keep=1) == ["one"]
+    registry.add(shipped_model("fast"), name="one")
+    assert registry.rollback() == ("two", "three")
+    with pytest.raises(InputError, match="no earlier version"):
+        registry.rollback()
+
+
 def test_what_a_killed_command_left_is_removed_by_the_next(folder):
     left = [folder / "versions" / ".four.abc12_xy", folder / "versions" / ".two.00012345"]
     for path in left:
@@ -229,6 +263,31 @@ def test_a_pointer_of_git_lfs_in_the_place_of_a_file_is_named_as_that(folder, tm
     with pytest.raises(InputError, match="Git LFS") as caught:
         registry_at(folder).add(clone)
     assert "git lfs pull" in caught.value.remedy
+
+
+def test_a_clone_with_its_history_is_not_replaced(folder, tmp_path):
+    registry = registry_at(folder)
+    clone = tmp_path / "clone"
+    registry.export("one", clone)
+    (clone / ".git").mkdir()
+    with pytest.raises(InputError, match="a git repository"):
+        registry.export("two", clone)
+    assert (clone / ".git").is_dir()
+
+
+def test_a_version_that_was_removed_or_exchanged_by_hand_is_told(folder):
+    shutil.rmtree(folder / "versions" / "one")
+    shutil.rmtree(folder / "versions" / "two")
+    shutil.copytree(shipped_model("default"), folder / "versions" / "two")
+    assert errors(folder) == []
+    removed, exchanged = warnings(folder)
+    assert "one" in removed and "was removed without `rasd models`" in removed
+    assert "two" in exchanged and "the log says that fast@" in exchanged
+
+
+def test_a_record_that_holds_the_registry_is_refused(folder):
+    with pytest.raises(InputError, match="the registry is in it"):
+        registry_at(folder).add(shipped_model("fast"), name="four", record=folder.parent)
 
 
 def test_verify_names_what_is_wrong(folder):

@@ -117,8 +117,11 @@ def test_classify_and_evaluate_take_it_like_any_model(cascade, labelled, tmp_pat
     assert "before calibration" not in printed  # there is none but those of the two models
 
 
-def test_drift_takes_it_too(cascade, labelled, capsys):
-    arguments = ["drift", str(labelled), "--reference", str(labelled), "--unit", "sentence"]
+def test_drift_takes_it_too(cascade, tmp_path, capsys):
+    lines = AUTHORED.read_text(encoding="utf-8").splitlines()[:150]
+    (tmp_path / "texts.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    arguments = ["drift", *[str(tmp_path / "texts.jsonl")] * 2, "--unit", "sentence"]
+    arguments.insert(2, "--reference")
     assert cli.main([*arguments, "--model", str(cascade)]) == 0
     assert "Retraining is not due." in capsys.readouterr().out
 

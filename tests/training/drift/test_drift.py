@@ -1,6 +1,7 @@
 """`rasd drift`: quiet about the same news, loud about other news."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from serving.records import Record
 from serving.reference import TOKEN_BUCKETS, Reference
 from training.drift.compare import MEASURES, compare
 from training.drift.profile import of_reference, profile, to_reference, unknown_id, width
-from training.drift.run import _profiles
+from training.drift.run import FEWEST, _profiles
 
 LABELS = 5
 MIX = np.array([0.2, 0.15, 0.05, 0.15, 0.45])
@@ -54,6 +55,17 @@ def test_at_most_one_archive_in_twenty_of_the_same_news_raises_an_alarm():
     random = np.random.default_rng(2)
     alarms = [due(drawn[random.choice(len(drawn), 60, replace=False)], seed) for seed in range(40)]
     assert sum(map(bool, alarms)) <= 2
+
+
+def test_nor_do_two_small_halves_of_the_same_news_often_raise_an_alarm():
+    """The fewest documents that are compared: those of the reference have subjects too."""
+    drawn = world(6, 800)
+    random = np.random.default_rng(7)
+    alarms = []
+    for seed in range(40):
+        one, other = np.split(drawn[random.choice(len(drawn), 2 * FEWEST, replace=False)], 2)
+        alarms.append(any(change.due for change in compare(one, other, seed=seed)))
+    assert sum(alarms) <= 2
 
 
 @pytest.mark.parametrize(
@@ -110,8 +122,8 @@ def write(path: Path, texts: list[str]) -> Path:
 def files(tmp_path_factory, authored) -> tuple[Path, Path, Path]:
     """Two files of the same kind of sentences, and one of strange ones."""
     folder = tmp_path_factory.mktemp("drift")
-    texts = [row["text"] for row in authored if row["register"] == "newspaper"][:160]
-    strange = [f"{text} 龍鳳 ꙮ Ⴀ" for text in texts[:80]]
+    texts = [row["text"] for row in authored if row["register"] == "newspaper"][:320]
+    strange = [f"{text} 龍鳳 ꙮ Ⴀ" for text in texts[:160]]
     return (
         write(folder / "a.jsonl", texts[::2]),
         write(folder / "b.jsonl", texts[1::2]),
@@ -167,23 +179,38 @@ def test_the_reference_in_a_bundle_is_what_is_compared_with(files, make_bundle, 
     assert "label mix" in capsys.readouterr().out.splitlines()[-1]
 
 
-def test_an_exported_bundle_is_compared_with_its_held_out_sentences(tiny_run, capsys):
-    held_out = tiny_run / "checkpoint" / "held_out.jsonl"
+def test_an_exported_bundle_is_compared_with_its_held_out_sentences(tiny_run, tmp_path, capsys):
+    lines = (tiny_run / "checkpoint" / "held_out.jsonl").read_text("utf-8")
     stored = Bundle.load(tiny_run / "bundle").manifest.reference
     assert stored is not None
-    assert sum(stored.labels) == len(held_out.read_text("utf-8").splitlines())
-    assert drift(held_out, "--model", tiny_run / "bundle", "--json") == 0
+    assert sum(stored.labels) == len(lines.splitlines())
+    (tmp_path / "three.jsonl").write_text(lines * 3, "utf-8")
+    assert drift(tmp_path / "three.jsonl", "--model", tiny_run / "bundle") == 2
+    assert "the reference in the bundle: " in capsys.readouterr().err
+
+    bundle = tmp_path / "bundle"
+    shutil.copytree(tiny_run / "bundle", bundle)
+    larger = to_reference(of_reference(stored) * 3)
+    write_manifest(bundle, Bundle.load(bundle).manifest.model_copy(update={"reference": larger}))
+    assert drift(tmp_path / "three.jsonl", "--model", bundle, "--json") == 0
     answer = json.loads(capsys.readouterr().out)
     assert not answer["retraining_due"]
     # A distance of 0 comes out below 0 once the share of chance is taken off.
     assert all(change["value"] < 0.02 for change in answer["changes"])
 
 
-@pytest.mark.parametrize(("rows", "said"), [(1, "1 document"), (19, "19 documents")])
+@pytest.mark.parametrize(("rows", "said"), [(1, "1 document"), (49, "49 documents")])
 def test_too_few_documents_are_refused(files, tmp_path, capsys, rows, said):
     few = write(tmp_path / "few.jsonl", [f"قصف رقم {n}" for n in range(rows)])
     assert drift(few, "--reference", files[0], "--model", "fast") == 2
-    assert f"{said} with text; a comparison needs 20" in capsys.readouterr().err
+    assert f"{said} with text; a comparison needs 50" in capsys.readouterr().err
+
+
+def test_too_few_sentences_on_either_side_are_refused(files, tmp_path, capsys):
+    few = write(tmp_path / "few.jsonl", [f"قصف رقم {n}" for n in range(149)])
+    for archive, reference in ((few, files[0]), (files[0], few)):
+        assert drift(archive, "--reference", reference, "--model", "fast") == 2
+        assert "few.jsonl: 149 sentences; a comparison needs 150" in capsys.readouterr().err
 
 
 def test_results_of_another_model_are_refused(files, tmp_path, capsys):

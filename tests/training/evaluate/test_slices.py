@@ -172,3 +172,15 @@ def test_short_strings_of_the_file_become_columns(tmp_path):
     scheme = Bundle.load(shipped_model()).scheme
     data = read_labelled([path], scheme, NORMALIZERS["light"].apply)
     assert [sentence.columns for sentence in data.sentences] == [{"register": "wire"}, {}]
+
+
+def test_a_column_of_the_file_named_like_a_dimension_is_told_apart():
+    every = [
+        _sentence(
+            "قصف " * (1 + 29 * (n % 3 == 0)),
+            columns={"length": "ab"[n % 2], "year": str(2020 + n % 2)},
+        )
+        for n in range(40)
+    ]
+    found = {part.dimension for part in slices(every)}
+    assert {"length", "column length", "year"} <= found

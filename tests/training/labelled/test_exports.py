@@ -230,3 +230,57 @@ def test_the_export_files_are_json_as_the_tools_write_it():
 def test_half_a_character_is_no_reason_to_fail_otherwise():
     with pytest.raises(FormError, match="is not the text that it quotes"):
         part("\ud800 قال", 0, 9, "قال")
+
+
+def result(control, kind, value):
+    return {"from_name": control, "to_name": "text", "type": kind, "value": value}
+
+
+def of_label_studio(path, text, *results):
+    task = {"id": 1, "data": {"text": text}, "annotations": [{"id": 1, "result": list(results)}]}
+    path.write_text(json.dumps([task], ensure_ascii=False), encoding="utf-8")
+    return path
+
+
+def test_a_task_with_a_choice_and_labels_is_read_by_the_control_that_is_named(tmp_path):
+    text = f"{CLAIM} {SENTENCES[0][0]}"
+    part_of_it = {"start": 0, "end": len(CLAIM), "text": CLAIM, "labels": ["claim"]}
+    file = of_label_studio(
+        tmp_path / "a.json",
+        text,
+        result("quality", "choices", {"choices": ["good"]}),
+        result("kind", "labels", part_of_it),
+    )
+    (sentence,) = read(file, label="kind").sentences
+    assert (sentence.text, sentence.label) == (CLAIM, "claim")
+
+
+def test_a_choice_for_a_part_of_the_text_labels_that_part(tmp_path):
+    text = f"{CLAIM} {SENTENCES[0][0]}"
+    chosen = {"start": 0, "end": len(CLAIM), "text": CLAIM, "choices": ["claim"]}
+    (sentence,) = read(
+        of_label_studio(tmp_path / "a.json", text, result("kind", "choices", chosen))
+    ).sentences
+    assert (sentence.text, sentence.label) == (CLAIM, "claim")
+
+
+def test_prodigys_annotators_and_times_settle_a_conflict(tmp_path):
+    rows = [
+        {
+            "text": CLAIM,
+            "accept": [label],
+            "answer": "accept",
+            "_annotator_id": f"desk-{annotator}",
+            "_timestamp": seconds,
+        }
+        for label, annotator, seconds in (("claim", "a", 1700000000), ("denial", "b", 1700000100))
+    ]
+    data = read(json_lines(tmp_path / "a.jsonl", *rows), conflicts="newest")
+    assert [sentence.label for sentence in data.sentences] == ["denial"]
+    assert any("kappa" in warning for warning in data.warnings)
+
+
+def test_spans_that_a_pattern_matched_do_not_hide_prodigys_label(tmp_path):
+    row = {"text": CLAIM, "label": "claim", "answer": "accept", "spans": [{"start": 0, "end": 4}]}
+    (sentence,) = read(json_lines(tmp_path / "a.jsonl", row)).sentences
+    assert (sentence.text, sentence.label) == (CLAIM, "claim")

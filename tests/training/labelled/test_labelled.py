@@ -301,6 +301,33 @@ def test_conflicts_are_settled_as_asked(
         assert ("kept as" if kept else "left out") in data.warnings[0]
 
 
+def test_an_annotator_has_one_vote_though_two_files_hold_it(tmp_path: Path) -> None:
+    trainee = {"text": CLAIM, "label": "claim", "annotator": "trainee"}
+    editor = {"text": CLAIM, "label": "denial", "annotator": "editor"}
+    export = json_lines(tmp_path / "export.jsonl", trainee, editor)
+    older = json_lines(tmp_path / "older.jsonl", trainee)
+    assert read(export, older, conflicts="majority").sentences == []
+    third = json_lines(tmp_path / "third.jsonl", editor | {"annotator": "desk"})
+    (kept,) = read(export, third, conflicts="majority").sentences
+    assert kept.label == "denial"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize(
+    ("splits", "kept"),
+    [((None, "test"), "test"), (("train", "dev"), "dev"), (("dev", "test"), "test")],
+)
+def test_a_text_is_held_out_if_one_of_its_places_says_so(
+    tmp_path: Path, splits: tuple[str | None, str], kept: str, order: int
+) -> None:
+    files = []
+    for number, split in enumerate(splits):
+        row = {"text": CLAIM, "label": "claim"} | ({"split": split} if split else {})
+        files.append(json_lines(tmp_path / f"{number}.jsonl", row))
+    (sentence,) = read(*files[::order]).sentences
+    assert sentence.split == kept
+
+
 def test_annotators_who_disagree_on_a_task_are_named(tmp_path: Path) -> None:
     file = label_studio(tmp_path / "a.json", task(31, CLAIM, "claim", "attack_report"))
     assert "task 31" in refused(file).problem

@@ -42,8 +42,10 @@ def config(authored, tmp_path) -> Path:
     return path
 
 
-def dry_run(config: Path, database: str) -> "subprocess.CompletedProcess[str]":
-    arguments = ["--from-feedback", database, "--config", config, "--dry-run"]
+def dry_run(
+    config: Path, database: str, *further: str | Path
+) -> "subprocess.CompletedProcess[str]":
+    arguments = ["--from-feedback", database, "--config", config, "--dry-run", *further]
     return subprocess.run(
         [RASD, "retrain", *arguments], capture_output=True, text=True, check=False, cwd=ROOT
     )
@@ -65,6 +67,21 @@ def test_retrain_reads_the_database_that_the_service_writes(database, config, au
         store.add(NewCorrection(row["text"], row["label"], "other", "default@0"))
     store.close()
     done = dry_run(config, database)
+    assert done.returncode == 0, done.stderr
+    assert "60 new sentences: " in done.stderr
+
+
+def test_corrections_go_with_a_file_that_has_other_field_names(
+    database, config, authored, tmp_path
+):
+    store = open_store(database)
+    store.add(NewCorrection(authored[200]["text"], authored[200]["label"], "other", "default@0"))
+    store.close()
+    rows = [{"body": row["text"], "kind": row["label"]} for row in authored[201:260]]
+    lines = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    (tmp_path / "kind.jsonl").write_text(lines, encoding="utf-8")
+    fields = ["--text-field", "body", "--label-field", "kind"]
+    done = dry_run(config, database, tmp_path / "kind.jsonl", *fields)
     assert done.returncode == 0, done.stderr
     assert "60 new sentences: " in done.stderr
 

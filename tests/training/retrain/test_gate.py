@@ -83,6 +83,14 @@ def test_too_few_new_sentences_cannot_tell_and_stop_nothing():
     assert found["accuracy on new labels"] is Outcome.UNDECIDED
 
 
+@given(st.integers(0, 99))
+def test_a_gain_of_just_the_margin_is_enough(right):
+    """Of 100 sentences one more is 0.01, however the difference of the shares is rounded."""
+    champion, challenger = wrong(right, 100 - right, 2), wrong(right + 1, 99 - right, 2)
+    found, _ = outcomes(champion, challenger, new=100)
+    assert found["accuracy on new labels"] is Outcome.PASSED
+
+
 @pytest.mark.parametrize(
     ("first", "lost", "check", "outcome"),
     [

@@ -55,6 +55,19 @@ def test_what_is_near_identical_to_the_frozen_test_is_kept_out_and_counted(base,
     assert [s.text for s in found.test] == [told]
 
 
+def test_a_correction_of_a_frozen_test_sentence_does_not_stand_beside_it(base, tmp_path):
+    told = "نفت كتائب السدرة مقتل 12 من عناصرها في تفجير الجسر."
+    test = json_lines(tmp_path / "test.jsonl", {"text": told, "label": "denial"})
+    new = json_lines(
+        tmp_path / "new.jsonl",
+        {"text": told, "label": "claim", "split": "test"},
+        {"text": "تبنت كتائب السدرة تفجير الجسر.", "label": "claim", "split": "train"},
+    )
+    found = merged(base, new, test=(test,))
+    assert [(s.text, s.label) for s in found.test] == [(told, "denial")]
+    assert (found.counts.new_test, found.counts.leaks) == (0, 1)
+
+
 def test_quick_replays_the_configured_share_of_the_base(base, tmp_path):
     new = json_lines(
         tmp_path / "new.jsonl",

@@ -130,6 +130,16 @@ def test_a_dry_run_counts_and_trains_nothing(config, registry):
     assert set((config.parent / "out").glob("*")) == before
 
 
+def test_an_archive_that_is_not_there_is_refused_before_anything_is_done(
+    registry, authored, tmp_path
+):
+    config = write_config(tmp_path, authored[:300], archive=["nope.jsonl"])
+    done = run(*command(config, registry, DENIALS), "--dry-run")
+    assert done.returncode == 2
+    assert "nope.jsonl" in done.stderr
+    assert not list((tmp_path / "out").glob("*/champion"))
+
+
 def test_two_retrainings_do_not_share_a_folder(config, registry):
     with locked(config.parent / "out"):
         busy = run(*command(config, registry, DENIALS), "--dry-run")

@@ -79,6 +79,15 @@ def test_a_rare_label_gets_as_many_places_as_a_common_one(authored):
     assert len(chosen) == 20
 
 
+def test_places_that_a_monotonous_label_leaves_go_to_the_others(authored):
+    texts = [row["text"] for row in authored if row["label"] == "denial"][:60]
+    records = [record(number, "denial", 0.6, text) for number, text in enumerate(texts)]
+    same = [record(100 + n, "other", 0.6, f"طقس صاف في العاصمة اليوم {n}") for n in range(90)]
+    chosen = choose(shortlist([*records, *same], 90, key=str), 40, seed=0)
+    assert len(chosen) == 40
+    assert sum(each.label == "denial" for each in chosen) > 30
+
+
 def test_near_identical_sentences_are_suggested_once():
     sentence = "نفت وزارة الدفاع صحة الأنباء المتداولة عن سقوط طائرة تابعة لها في الصحراء الشرقية"
     records = [record(i, "denial", 0.6 + i / 1000, f"{sentence} يوم {i}") for i in range(40)]
