@@ -55,7 +55,9 @@ def output_format(
     suffix = f".{name}"
     if name == "parquet":
         check_parquet()
-        make_parquet = partial(ParquetWriter, labels=labels, carry=columns, about=about or {})
+        make_parquet = partial(
+            ParquetWriter, labels=labels, carry=columns, about=about or {}, every=ALL in carry
+        )
         return Output(suffix, make_parquet, _join_parquet, partition_by)
     if name == "csv":
         make_csv = partial(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from serving.atomic import atomic_file
-from serving.errors import InputError
+from serving.errors import InputError, Problem
 from serving.files.writers import Writer
 from serving.records import Document, Record
 
@@ -57,6 +57,15 @@ def without_value(column: str, document: Document) -> list[str]:
     if not _is_null(document.carried.get(column)):
         return []
     return [f"no value of {column!r}, so in the folder {partition(column, None)}"]
+
+
+def unplaceable(column: str, document: Document) -> Problem | None:
+    """Return the problem of a document whose value cannot be the name of a folder."""
+    try:
+        partition(column, document.carried.get(column))
+    except InputError as error:
+        return Problem(document.id, error.problem, error.remedy, raw=document.text)
+    return None
 
 
 def partition(column: str, value: object) -> str:

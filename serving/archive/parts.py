@@ -3,16 +3,19 @@
 import fcntl
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from serving.errors import InputError, RasdError
 
 _IDENTITY = "run.json"
+_OWN = re.compile(r"\.?part-\d{6,}-\d{4,}\.")
 _LOCK = ".lock"  # hidden, so that readers of the folder pass over it
 
 
@@ -92,6 +95,10 @@ class Parts:
             lock.flush()
             yield
 
+    def begun(self) -> bool:
+        """Tell whether the folder holds a run."""
+        return (self.folder / _IDENTITY).is_file()
+
     def claim(self, identity: dict[str, Any]) -> bool:
         """Begin the run of this identity, or return True where one is to be continued.
 
@@ -112,8 +119,9 @@ class Parts:
         changed = [key for key in identity if earlier.get(key) != identity[key]]
         if changed:
             details = "; ".join(
-                f"{key} was {_shown(earlier.get(key))}, now {_shown(identity[key])}"
-                for key in changed[:3]
+                difference
+                for key in changed
+                for difference in _differences(key, earlier.get(key), identity[key])
             )
             how = "Name that --model" if changed == ["model"] else "Repeat the earlier command"
             raise InputError(
@@ -139,7 +147,9 @@ class Parts:
     def finished_keys(self) -> list[PartKey]:
         """Return the finished parts in their order."""
         return sorted(
-            PartKey(*map(int, path.stem.split("-")[1:])) for path in self.folder.glob("part-*.json")
+            PartKey(*map(int, path.stem.split("-")[1:]))
+            for path in self.folder.glob("part-*.json")
+            if _OWN.match(path.name)
         )
 
     def total(self) -> PartSummary:
@@ -158,7 +168,8 @@ class Parts:
         """
         for pattern in ("part-*.json", "part-*", ".part-*", "*=*/part-*", _IDENTITY):
             for path in self.folder.glob(pattern):
-                path.unlink()
+                if pattern == _IDENTITY or _OWN.match(path.name):
+                    path.unlink()
 
     def discard(self) -> None:
         """Remove what the run has written, and the folder if nothing else is in it."""
@@ -220,6 +231,17 @@ class PartFiles:
 def rejected_file(output: Path) -> Path:
     """Return the file beside an output that holds what was set aside."""
     return output.with_name(f"{output.name}.rejected.jsonl")
+
+
+def _differences(name: str, was: object, now: object) -> list[str]:
+    """Return what differs between two values, of an object or list only the first that do."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        keys = [key for key in was | now if was.get(key) != now.get(key)]
+        return [f"{key} was {_shown(was.get(key))}, now {_shown(now.get(key))}" for key in keys[:3]]
+    if isinstance(was, list) and isinstance(now, list):
+        pair = next(((a, b) for a, b in zip_longest(was, now) if a != b), (was, now))
+        return [f"{name} was {_shown(pair[0])}, now {_shown(pair[1])}"]
+    return [f"{name} was {_shown(was)}, now {_shown(now)}"]
 
 
 def _shown(value: object) -> str:

@@ -7,6 +7,7 @@ part on. Pending tasks are what Ray's autoscaler looks at.
 
 import logging
 import os
+import pickle
 import socket
 from collections.abc import Generator, Sequence
 from functools import cache
@@ -67,6 +68,7 @@ def on_ray(
     # A worker process has a single thread for its model: cores never wait for each other.
     task = ray.remote(num_cpus=1, max_retries=-1)(_label_slice)
     model = classifier.bundle.folder
+    packed = pickle.dumps(job)  # the same bytes for every task, by which a worker knows its model
     waiting = iter(enumerate(slices))
     pending: dict[object, int] = {}
     position = 0
@@ -74,7 +76,7 @@ def on_ray(
         while True:
             while len(pending) < PENDING and (following := next(waiting, None)):
                 number, sources = following
-                pending[task.remote(job, model, number, sources, os.getcwd())] = number  # noqa: PTH109
+                pending[task.remote(packed, model, number, sources, os.getcwd())] = number  # noqa: PTH109
             if not pending:
                 return
             done, _ = ray.wait(list(pending))
@@ -102,7 +104,7 @@ def _check_address(address: str) -> None:
 
 
 def _label_slice(
-    job: Job, model: Path, number: int, sources: Slice, folder: str
+    job: bytes, model: Path, number: int, sources: Slice, folder: str
 ) -> list[PartSummary] | RasdError:
     """Label one slice on a worker; return the error that the driver is to raise."""
     os.chdir(folder)  # relative paths mean what they mean to the driver
@@ -113,6 +115,6 @@ def _label_slice(
 
 
 @cache
-def _labeller(job: Job, model: Path) -> Labeller:
+def _labeller(job: bytes, model: Path) -> Labeller:
     """Load the model once in a worker process."""
-    return Labeller(job, Classifier.load(model, threads=1))
+    return Labeller(pickle.loads(job), Classifier.load(model, threads=1))

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 
-from serving.archive.partitions import without_value
+from serving.archive.partitions import unplaceable, without_value
 from serving.archive.parts import PartKey, Parts, PartSummary
 from serving.archive.plan import Slice
 from serving.errors import Problem, refusal
@@ -83,7 +83,10 @@ class Reader:
         """Yield the batches of one part, up to the end of the document that fills it."""
         found = _Found(self._partition_by)
         chunk: list[Task] = []
-        for item in documents:
+        for found_item in documents:
+            item = found_item
+            if self._partition_by and isinstance(item, Document):
+                item = unplaceable(self._partition_by, item) or item
             if isinstance(item, Problem) and self._strict and not item.warning:
                 raise refusal([item])
             for task in tasks(found.take(item), self._split):
@@ -110,8 +113,8 @@ class _Documents:
 
     def skip(self, records: int) -> None:
         """Pass over what earlier parts hold."""
-        for _ in range(records):
-            next(self, None)
+        while records and (item := next(self, None)):
+            records -= not (isinstance(item, Problem) and item.warning)
 
     def __iter__(self) -> "_Documents":
         return self
@@ -154,7 +157,7 @@ class _Found:
 
     def take(self, item: Document | Problem) -> list[Document]:
         """Count an item; return it if it is a document."""
-        self._records += 1
+        self._records += isinstance(item, Document) or not item.warning
         if isinstance(item, Document):
             self._notes.update(item.notes)
             if self._partition_by:
@@ -165,6 +168,8 @@ class _Found:
         else:
             self._rejected += 1
             self._rejection = self._rejection or (str(item), item.remedy)
+            if item.whole_file:
+                self._notes["a file of which nothing more was read"] += 1
             self.rejects += _rejected_line(item)
         return []
 

@@ -104,8 +104,13 @@ class Archive:
     ) -> PartSummary:
         parts = Parts(self.job.folder, self.job.output.suffix, partitioned=self.job.partitioned)
         with parts.locked():
-            if self.restart or not self._readable_again:
+            if self.restart:
                 parts.clear()
+            elif not self._readable_again and parts.begun():
+                raise InputError(
+                    f"{self.job.folder}: holds another run, which standard input cannot continue",
+                    "Start over with --restart, or name another output.",
+                )
             if parts.claim(self.identity):
                 tell(f"continuing the run in {self.job.folder}")
             try:

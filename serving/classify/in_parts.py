@@ -86,5 +86,5 @@ def run_in_parts(
 
 
 def _identity(source: Source) -> list[str | int]:
-    """Return what differs when a file has been changed."""
-    return [source.name, *source.state]
+    """Return what differs when a file has been changed, or is read as another format."""
+    return [source.name, source.kind or "", *source.state]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from serving.errors import InputError, Problem, missing_extra
 from serving.files.compression import BadFile, seekable
-from serving.files.row import MAX_RECORD, Row, Wanted
+from serving.files.row import MAX_RECORD, Row, Wanted, header_problem
 from serving.files.sources import RowGroups
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def parquet_rows(
 ) -> Iterator[Row | Problem]:
     """Yield the rows of a Parquet file, or of some of its row groups; rows count from 1."""
     opened = _parquet(file)
-    if problem := _missing(name, "Parquet", lambda: opened.schema_arrow, columns):
+    if problem := _header_problem(name, "Parquet", lambda: opened.schema_arrow, columns):
         yield problem
         return
     metadata = opened.metadata
@@ -68,7 +68,7 @@ def arrow_rows(file: BinaryIO, name: str, columns: Sequence[Wanted]) -> Iterator
         reader = ipc.open_file(file) if magic == b"ARROW1" else ipc.open_stream(file)
     except Exception as error:
         raise _damaged("Arrow", error) from error
-    if problem := _missing(name, "Arrow", lambda: reader.schema, columns):
+    if problem := _header_problem(name, "Arrow", lambda: reader.schema, columns):
         yield problem
         return
     if magic == b"ARROW1":
@@ -136,6 +136,7 @@ def _fields(batch: "pa.RecordBatch", texts: set[str]) -> list[dict[str, Any] | N
     """
     try:
         batch.validate(full=True)  # wrong offsets would end the process
+        batch = _in_microseconds(batch)
         rows = batch.to_pylist()
         for row in rows:
             for name in texts & row.keys():
@@ -150,6 +151,21 @@ def _fields(batch: "pa.RecordBatch", texts: set[str]) -> list[dict[str, Any] | N
             for row in range(batch.num_rows)
             for fields in _fields(batch.slice(row, 1), texts)
         ]
+
+
+def _in_microseconds(batch: "pa.RecordBatch") -> "pa.RecordBatch":
+    """Return a batch without nanoseconds, which Python's own types cannot hold."""
+    import pyarrow as pa
+
+    for position, column in enumerate(batch.schema):
+        kind = column.type
+        if (pa.types.is_timestamp(kind) or pa.types.is_duration(kind)) and kind.unit == "ns":
+            coarse = (
+                pa.timestamp("us", kind.tz) if pa.types.is_timestamp(kind) else pa.duration("us")
+            )
+            values = batch.column(position).cast(coarse, safe=False)
+            batch = batch.set_column(position, column.name, values)
+    return batch
 
 
 def _plain(value: Any) -> Any:
@@ -175,14 +191,14 @@ def _decoded(value: bytes) -> str:
         return base64.b64encode(value).decode()
 
 
-def _missing(
+def _header_problem(
     name: str, form: str, schema: Callable[[], "pa.Schema"], columns: Sequence[Wanted]
 ) -> Problem | None:
     try:
         names = schema().names
     except Exception as error:  # names that are not UTF-8, for example
         raise _damaged(form, error) from error
-    return next((problem for column in columns if (problem := column.missing(name, names))), None)
+    return header_problem(name, names, columns)
 
 
 def _damaged(form: str, error: Exception) -> BadFile:

@@ -5,9 +5,11 @@ files inside of another container are left out.
 """
 
 import dataclasses
+import stat
 import tarfile
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import PurePosixPath
 from typing import BinaryIO
@@ -45,9 +47,9 @@ def _zip_members(source: Source, file: BinaryIO) -> Iterator[Member | Problem]:
         raise BadFile(f"not a complete zip file ({error})", "Copy it again.") from error
     with packed:
         for info in packed.infolist():
-            if info.is_dir():
+            if info.is_dir() or stat.S_ISLNK(info.external_attr >> 16):
                 continue
-            member = _member(source, info.filename)
+            member = _member(source, _name(info))
             if isinstance(member, Problem):
                 yield member
                 continue
@@ -60,6 +62,14 @@ def _zip_members(source: Source, file: BinaryIO) -> Iterator[Member | Problem]:
             damaged = BadFile("damaged in the zip file", "Copy or pack it again.")
             with stream:
                 yield member, bounded(stream, partial(int, info.compress_size), damaged)
+
+
+def _name(info: zipfile.ZipInfo) -> str:
+    """Return a member's name; macOS writes UTF-8 without the flag that says so."""
+    if not info.flag_bits & 0x800:
+        with suppress(UnicodeError):
+            return info.filename.encode("cp437").decode()
+    return info.filename
 
 
 def _tar_members(source: Source, file: BinaryIO) -> Iterator[Member | Problem]:

@@ -13,7 +13,7 @@ from serving.errors import Problem
 from serving.files.csv_cells import original, written_by_rasd
 from serving.files.encoding import decoded_lines
 from serving.files.lines import size_of
-from serving.files.row import MAX_RECORD, Row, Wanted
+from serving.files.row import MAX_RECORD, Row, Wanted, header_problem
 from serving.files.sources import Span
 from serving.terminal import counted
 
@@ -58,7 +58,7 @@ def csv_rows(
         elif not header:
             header = [cell.strip() for cell in cells]
             ours = written_by_rasd(header)
-            if problem := _header_problem(where, header, columns):
+            if problem := header_problem(where, header, columns):
                 yield problem
                 return
         elif len(cells) != len(header):
@@ -175,14 +175,3 @@ def header_cells(line: str, separator: str) -> list[str]:
     with suppress(csv.Error):
         return [cell.strip() for cell in next(csv.reader([line], delimiter=separator), [])]
     return []
-
-
-def _header_problem(where: str, header: list[str], columns: Sequence[Wanted]) -> Problem | None:
-    for column in columns:
-        if problem := column.missing(where, header):
-            return problem
-    twice = next((column for column in header if column and header.count(column) > 1), None)
-    if twice:
-        remedy = "Rename or remove one of them."
-        return Problem(where, f"two columns {twice!r}", remedy, whole_file=True)
-    return None

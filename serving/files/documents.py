@@ -10,6 +10,7 @@ from serving.files.compression import BadFile, decompressed
 from serving.files.containers import members
 from serving.files.encoding import decode, decoded_lines
 from serving.files.fields import (
+    ALL,
     DEFAULT_ID_FIELD,
     DOCUMENT_TEXT,
     ReadOptions,
@@ -90,7 +91,11 @@ def read_documents(
                 yield from read_documents(*member, options)
     elif source.kind == "text":
         for text in _texts(source, file, options.unit):
-            yield text if isinstance(text, Problem) else finished(text, options)
+            if isinstance(text, Problem):
+                yield text
+            else:
+                carried = dict.fromkeys(set(options.carry) - {ALL, DOCUMENT_TEXT})
+                yield finished(dataclasses.replace(text, carried=carried), options)
     else:
         for row in read_rows(source, file, [options.wanted]):
             yield row if isinstance(row, Problem) else document_of(source.name, row, options)

@@ -62,7 +62,8 @@ def decoded_lines(
             if line.whole_file:
                 return
         else:
-            proven = proven or not line.isascii()
+            # An escape of JSON shows that the file is meant to be ASCII.
+            proven = proven or not line.isascii() or "\\u06" in line
             yield number, line
 
 

@@ -75,7 +75,7 @@ def document_of(file: str, row: Row, options: ReadOptions) -> Document | Problem
     identifier = _identifier(file, row, options)
     title = _title(row, options)
     notes = [f"text from the field {name!r}"] if name not in (options.text_field, "text") else []
-    text, is_html = html_to_text(text)
+    text, is_html = (text, False) if row.plain else html_to_text(text)
     if is_html:
         notes.append("HTML turned into text")
     used = (name, options.id_field)
@@ -88,7 +88,8 @@ def document_of(file: str, row: Row, options: ReadOptions) -> Document | Problem
     assert isinstance(title, str)
     assert isinstance(carried, dict)
     if title.strip():
-        text = f"{html_to_text(title)[0].strip()}\n{text}"
+        title = title if row.plain else html_to_text(title)[0]
+        text = f"{title.strip()}\n{text}"
     if len(text) > MAX_RECORD:
         return row.too_long(len(text))
     return finished(Document(identifier, text, metadata, carried, None, tuple(notes)), options)

@@ -16,6 +16,11 @@ _HIDDEN = frozenset(["script", "style", "noscript", "template"])
 _TAG = re.compile(
     rf"</?(?:{'|'.join([*_BLOCKS, *_INLINE.split(), *_HIDDEN])})(?:\s[^<>]*)?/?>", re.IGNORECASE
 )
+_BLOCK = re.compile(rf"</?(?:{'|'.join(_BLOCKS)})(?:\s[^<>]*)?/?>", re.IGNORECASE)
+# Where a line break of the source ends a paragraph. WordPress keeps paragraphs as blank lines, and
+# text without any block, only with links or bold words, has the lines that its author wrote.
+_BLANK_LINE = re.compile(r"(?:[^\S\n]*\n){2,}")
+_LINE_END = re.compile(r"\n")
 # Feeds wrap a field in such marks; a parser of HTML loses what is inside.
 _CDATA = ("<![CDATA[", "]]>")
 _ENTITY = re.compile(r"&(?:[a-zA-Z][a-zA-Z0-9]{1,30}|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});")
@@ -29,7 +34,7 @@ def html_to_text(text: str) -> tuple[str, bool]:
     if whole.startswith(_CDATA[0]) and whole.endswith(_CDATA[1]):
         return html_to_text(whole.removeprefix(_CDATA[0]).removesuffix(_CDATA[1]))[0], True
     if "<" in text and _TAG.search(text):
-        parser = _Text()
+        parser = _Text(paragraphs=_BLANK_LINE if _BLOCK.search(text) else _LINE_END)
         parser.feed(text)
         parser.close()
         joined = _BREAKS.sub("\n", _SPACES.sub(" ", "".join(parser.parts))).strip()
@@ -43,8 +48,9 @@ def html_to_text(text: str) -> tuple[str, bool]:
 class _Text(HTMLParser):
     """Collects what a browser would show, in `parts`."""
 
-    def __init__(self) -> None:
+    def __init__(self, paragraphs: re.Pattern[str]) -> None:
         super().__init__(convert_charrefs=True)
+        self._paragraphs = paragraphs
         self.parts: list[str] = []
         self._hidden = 0
 
@@ -61,8 +67,9 @@ class _Text(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if not self._hidden:
-            # A line break of the source is a blank, as in a browser.
-            self.parts.append(data.replace("\n", " ").replace("\r", " "))
+            # Any other line break of the source is a blank, as in a browser.
+            lines = self._paragraphs.split(data.replace("\r\n", "\n").replace("\r", "\n"))
+            self.parts.append("\n".join(line.replace("\n", " ") for line in lines))
 
     def parse_marked_section(self, i: int, report: bool = True) -> int:
         """Read «<![if …]>» as browsers do, as a comment; the library fails at unknown words."""

@@ -31,10 +31,12 @@ class ParquetWriter:
         labels: Sequence[str],
         carry: Sequence[str],
         about: Mapping[str, str],
+        every: bool = False,
     ) -> None:
         """Take the stream to write to."""
         self._stream = stream
         self._carry = carry
+        self._every = every
         self._schema = _schema(labels, carry, about)
         self._rows: list[dict[str, Any]] = []
         self._writer: parquet.ParquetWriter | None = None
@@ -60,7 +62,7 @@ class ParquetWriter:
         }
         row["probabilities"] = record.probabilities or None
         for name in self._carry:
-            row[name] = _text(record.carried if name == "carried" else record.carried.get(name))
+            row[name] = _text(record.carried if self._every else record.carried.get(name))
         return row
 
     def _flush(self) -> None:

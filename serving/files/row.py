@@ -1,7 +1,8 @@
 """One record of a file, as every format yields it."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,22 +29,38 @@ class Wanted:
         return Problem(where, what, self.remedy, whole_file=True)
 
 
+def header_problem(where: str, header: Sequence[str], columns: Sequence[Wanted]) -> Problem | None:
+    """Return the problem of a table that lacks a wanted column, or has one twice."""
+    for column in columns:
+        if problem := column.missing(where, header):
+            return problem
+    twice = next((name for name in header if name and header.count(name) > 1), None)
+    if twice is None:
+        return None
+    remedy = "Rename or remove one of them."
+    return Problem(where, f"two columns {twice!r}", remedy, whole_file=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """The fields of one record as the file holds them.
 
     `line` is where the record begins, counted from 1. `number` tells it from the other records of
-    the file: its line, or its position in a JSON array, which may be one long line.
+    the file: its line, or its position in a JSON array, which may be one long line. `plain` text is
+    not read as HTML (again).
     """
 
     where: str
     line: int
     number: int | str
     fields: dict[str, Any]
+    plain: bool = False
 
     def problem(self, what: str, remedy: str, *, warning: bool = False) -> Problem:
         """Return a problem of this record."""
-        raw = json.dumps(self.fields, ensure_ascii=False, default=str)
+        raw = ""
+        with suppress(RecursionError):  # of what Python could only just read
+            raw = json.dumps(self.fields, ensure_ascii=False, default=str)
         return Problem(self.where, what, remedy, warning, self.line, raw)
 
     def too_long(self, size: int) -> Problem:

@@ -288,10 +288,14 @@ def _search(folder: Path, kind: Kind | None) -> list[Source]:
         raise InputError(f"{error.filename}: may not be read", "Check the folder's permissions.")
 
     paths: list[Path] = []
+    links: list[str] = []
     for parent, folders, names in os.walk(folder, onerror=fail):
         folders[:] = [name for name in folders if not name.startswith(".")]
+        links += [name for name in folders if Path(parent, name).is_symlink()]
         paths += [Path(parent, name) for name in names if not name.startswith(".")]
-    supported = [path for path in sorted(paths) if recognise(path, "").kind]
+    if links:
+        tell(f"{folder}: did not follow links to folders: {len(links):,} ({', '.join(links[:3])})")
+    supported = [path for path in sorted(paths) if kind or recognise(path, "").kind]
     if not supported:
         remedy = _supported_instead(paths)
         raise InputError(f"{folder}: no supported file in this folder", remedy)

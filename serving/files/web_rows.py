@@ -1,7 +1,9 @@
 """Web pages to rows: the main text of an HTML file, and of every page of a WARC file."""
 
+import io
+import zlib
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 from serving.errors import Problem, missing_extra
 from serving.files.compression import BadFile
@@ -9,6 +11,7 @@ from serving.files.row import MAX_RECORD, Row, too_long
 
 _DATE = 'meta[property="article:published_time"], meta[name="date"], meta[itemprop="datePublished"]'
 _LINK = 'link[rel="canonical"]'
+_Mode = Literal["all", "content", "transfer"]
 
 
 def html_rows(file: BinaryIO, name: str) -> Iterator[Row | Problem]:
@@ -20,30 +23,31 @@ def html_rows(file: BinaryIO, name: str) -> Iterator[Row | Problem]:
     fields = _page(raw)
     if fields is None:
         raise BadFile("is not HTML", "Give it the suffix of what it is.")
-    yield Row(name, 1, 1, fields)
+    yield Row(name, 1, 1, fields, plain=True)
 
 
 def warc_rows(file: BinaryIO, name: str) -> Iterator[Row | Problem]:
     """Yield a row for every HTML page; `id` is its address, `date` when it was fetched."""
     for number, (record, raw) in enumerate(_responses(file), 1):
         where = f"{name}: page {number}"
-        if record.http_content_type not in ("text/html", "application/xhtml+xml"):
+        if (record.http_content_type or "").lower() not in ("text/html", "application/xhtml+xml"):
             continue
         if record.http_headers.status_code != 200:
             continue
         url = record.headers.get("WARC-Target-URI")
-        if len(raw) > MAX_RECORD:
+        if raw is not None and len(raw) > MAX_RECORD:
             yield too_long(where, number, len(raw), url or "")
             continue
-        fields = _page(raw, record.http_charset)
+        fields = None if raw is None else _page(raw, record.http_charset)
         if fields is None:
-            yield Problem(where, "is not HTML", "Leave it out.", line=number, raw=url or "")
+            what = "is not HTML, or cut off, or not encoded as it says"
+            yield Problem(where, what, "Leave it out.", line=number, raw=url or "")
             continue
         fetched = {"id": url, "url": url, "date": record.headers.get("WARC-Date")}
-        yield Row(where, number, number, fields | fetched)
+        yield Row(where, number, number, fields | fetched, plain=True)
 
 
-def _responses(file: BinaryIO) -> Iterator[tuple[Any, bytes]]:
+def _responses(file: BinaryIO) -> Iterator[tuple[Any, bytes | None]]:
     """Yield the responses of a WARC file, each with its body up to MAX_RECORD and one byte more."""
     try:
         from fastwarc.warc import ArchiveIterator, WarcRecordType
@@ -52,7 +56,9 @@ def _responses(file: BinaryIO) -> Iterator[tuple[Any, bytes]]:
     if not file.peek(5)[:5].startswith(b"WARC/"):  # type: ignore[attr-defined]
         raise BadFile("not a WARC file", "Copy it again, or give it the suffix of what it is.")
     kind = WarcRecordType.response
-    records = iter(ArchiveIterator(file, record_types=kind, auto_decode="all", stream_detect=False))
+    records = iter(
+        ArchiveIterator(file, record_types=kind, auto_decode="none", stream_detect=False)
+    )
     while True:
         try:
             record = next(records, None)
@@ -70,7 +76,65 @@ def _responses(file: BinaryIO) -> Iterator[tuple[Any, bytes]]:
             continue
         if _is_cut(record, len(raw)):
             raise BadFile("not a complete WARC file: cut off in its last page", "Copy it again.")
-        yield record, raw
+        yield record, _decoded(record, raw)
+
+
+def _decoded(record: Any, raw: bytes) -> bytes | None:
+    """Return a page without the encodings that its headers name, None if it is cut off or neither.
+
+    Crawlers often store a page decoded and keep the headers: then it is read as it is.
+    """
+    names = ("Content-Encoding", "Transfer-Encoding")
+    encodings = [f"{name}: {value}" for name in names if (value := record.http_headers.get(name))]
+    if not (encodings and raw) or len(raw) > MAX_RECORD:
+        return raw
+    page = "\r\n".join(["HTTP/1.1 200 OK", *encodings, "", ""]).encode() + raw
+    if _is_cut_gzip(_undone(page, "transfer") or raw):
+        return None
+    modes: tuple[_Mode, ...] = ("all", "content", "transfer")
+    for mode in modes:
+        found = _undone(page, mode)
+        if found and (mode == "all" or _begins_a_page(found)):
+            return found
+    return raw if _begins_a_page(raw) else None
+
+
+def _undone(page: bytes, mode: _Mode) -> bytes | None:
+    """Return the body of an HTTP response without the encodings of `mode`, None if it has others.
+
+    The library decodes records of an archive only, so the response is made one.
+    """
+    from fastwarc.warc import ArchiveIterator
+
+    head = (
+        "WARC/1.0\r\nWARC-Type: response\r\nContent-Type: application/http; msgtype=response\r\n"
+        f"Content-Length: {len(page)}\r\n\r\n"
+    )
+    try:
+        file = io.BytesIO(head.encode() + page)
+        record = next(iter(ArchiveIterator(file, auto_decode=mode, stream_detect=False)))
+        body: bytes = record.reader.read(MAX_RECORD + 1)
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        return None
+    return body
+
+
+def _is_cut_gzip(body: bytes) -> bool:
+    """Tell whether gzip data ends early, which the library does not say."""
+    if not body.startswith(b"\x1f\x8b"):
+        return False
+    stream = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    try:
+        stream.decompress(body, MAX_RECORD + 1)
+    except zlib.error:
+        return True
+    return not (stream.eof or stream.unconsumed_tail)
+
+
+def _begins_a_page(raw: bytes) -> bool:
+    return raw.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
 
 
 def _is_foreign(record: Any) -> bool:
@@ -80,12 +144,10 @@ def _is_foreign(record: Any) -> bool:
 
 
 def _is_cut(record: Any, size: int) -> bool:
-    """Tell whether a record ends before its own length; only that of encoded pages is unknown."""
+    """Tell whether a record ends before its own length."""
     headers = record.http_headers
     if record.headers.get("Content-Length") is None or headers is None:
         return True
-    if headers.get("Content-Encoding") or headers.get("Transfer-Encoding"):
-        return False
     return size < min(int(record.content_length), MAX_RECORD + 1)
 
 

@@ -117,4 +117,5 @@ class CsvWriter:
 def _csv_line(cells: Iterable[object]) -> bytes:
     line = io.StringIO()
     csv.writer(line).writerow(cells)
-    return line.getvalue().encode("utf-8", errors="replace")
+    # No reader of CSV takes a NUL; like half a surrogate pair it becomes `?`.
+    return line.getvalue().replace("\0", "?").encode("utf-8", errors="replace")

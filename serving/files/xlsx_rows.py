@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 
 from serving.errors import Problem, missing_extra
 from serving.files.compression import BadFile, seekable
-from serving.files.row import Row, Wanted, listed
+from serving.files.row import Row, Wanted, header_problem, listed
 
 # The texts of all cells, which are held at once; Excel's own limits allow far more.
 _MAX_STRINGS = 2**28  # bytes
@@ -47,13 +47,8 @@ def _sheet_rows(
             continue
         if not header:
             header = ["" if cell is None else str(cell).strip() for cell in cells]
-            twice = next((cell for cell in header if cell and header.count(cell) > 1), None)
-            if problem := next((p for c in columns if (p := c.missing(where, header))), None):
+            if problem := header_problem(where, header, columns):
                 yield problem
-                return
-            if twice:
-                what, remedy = f"two columns {twice!r}", "Rename or remove one of them."
-                yield Problem(where, what, remedy, whole_file=True)
                 return
             continue
         values = [_plain(cell) for cell in cells]

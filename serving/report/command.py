@@ -55,6 +55,7 @@ def run(options: argparse.Namespace) -> int:
     inputs = {source.path.resolve() for source in sources if source.path}
     for output in outputs:
         _check_output(output, inputs)
+        inputs.add(output.resolve())
     if options.output.suffix.lower() not in ("", ".html", ".htm"):
         raise InputError(
             f"{options.output}: its suffix {options.output.suffix!r} is not that of an HTML page",
@@ -82,4 +83,7 @@ def _check_output(output: Path, inputs: set[Path]) -> None:
     if not output.parent.is_dir():
         raise InputError(f"{output}: there is no folder {output.parent}", "Make it first.")
     if output.resolve() in inputs:
-        raise InputError(f"{output}: is also an input, and would be overwritten", "Name another.")
+        raise InputError(
+            f"{output}: is also an input or the other output, and would be overwritten",
+            "Name another.",
+        )

@@ -208,7 +208,7 @@ function showLists() {
 // Letters that are often written for each other count as one, and vowel signs not at all.
 function folded(text) {
   return text.toLowerCase()
-    .replace(/[\u064b-\u0652\u0670\u0640]/g, "").replace(/[أإآٱ]/g, "ا").replace(/ى/g, "ي").replace(/ة/g, "ه")
+    .replace(/[\u064b-\u0655\u0670\u0640ءؤئ]/g, "").replace(/[أإآٱ]/g, "ا").replace(/ى/g, "ي").replace(/ة/g, "ه")
     .replace(/[٠-٩]/g, (digit) => digit.charCodeAt(0) - 0x660);
 }
 

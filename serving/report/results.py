@@ -1,5 +1,6 @@
 """Records that `rasd classify` wrote, read back from any of its formats."""
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import unquote
 
-from pydantic import AliasChoices, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from serving.errors import InputError, Problem, refusal
@@ -19,6 +20,8 @@ from serving.files.sources import Source, find_sources
 # Characters of a sentence that the page shows; memory must not depend on one endless sentence.
 SHOWN = 600
 _REMEDY = "Give a file or folder that `rasd classify -o` wrote."
+# Of dates that are believed.
+_FIRST_YEAR, _LAST_YEAR = 1900, 2100
 # What Hive calls the folder of records without a value.
 _NULL = "__HIVE_DEFAULT_PARTITION__"
 _DAY = re.compile(r"\s*(\d{4})[-/]?(\d{2})[-/]?(\d{2})(?!\d)")
@@ -48,7 +51,9 @@ def _day(value: Any) -> date | None:
     if (found := _DAY.match(str(value))) is None:
         return None
     with suppress(ValueError):
-        return date(*map(int, found.groups()))
+        day = date(*map(int, found.groups()))
+        # Programs write the year 1 or 1601 for no date, and the years of other calendars.
+        return day if _FIRST_YEAR <= day.year <= _LAST_YEAR else None
     return None
 
 
@@ -72,7 +77,6 @@ class Result:
     outlet: Annotated[
         str | None,
         BeforeValidator(_words),
-        Field(validation_alias=AliasChoices("outlet", "source")),
     ] = None
     url: Annotated[str | None, BeforeValidator(_link)] = None
 
@@ -99,7 +103,7 @@ def _results_of(name: str) -> list[Source]:
         source
         for source in find_sources([name])
         if source.path
-        and source.kind != "text"
+        and source.kind not in ("text", "html")
         and not (Path(name).is_dir() and _beside(source.path))
     ]
     if not sources:
@@ -138,6 +142,12 @@ def _in_folders(source: Source) -> dict[str, str]:
 
 
 def _result(fields: dict[str, Any], where: str) -> Result:
+    if isinstance(packed := fields.get("carried"), str):  # what tables hold of `--carry all`
+        with suppress(ValueError):
+            inner = json.loads(packed)
+            fields = inner | fields if isinstance(inner, dict) else fields
+    if not fields.get("outlet"):
+        fields = fields | {"outlet": fields.get("source")}
     try:
         return _RESULT.validate_python(fields)
     except ValidationError as error:

@@ -280,7 +280,7 @@ def test_a_version_that_was_removed_or_exchanged_by_hand_is_told(folder):
     shutil.rmtree(folder / "versions" / "two")
     shutil.copytree(shipped_model("default"), folder / "versions" / "two")
     assert errors(folder) == []
-    removed, exchanged = warnings(folder)
+    removed, exchanged, _ = warnings(folder)  # and that none is current
     assert "one" in removed and "was removed without `rasd models`" in removed
     assert "two" in exchanged and "the log says that fast@" in exchanged
 

@@ -82,8 +82,9 @@ def test_a_rare_label_gets_as_many_places_as_a_common_one(authored):
 def test_places_that_a_monotonous_label_leaves_go_to_the_others(authored):
     texts = [row["text"] for row in authored if row["label"] == "denial"][:60]
     records = [record(number, "denial", 0.6, text) for number, text in enumerate(texts)]
-    same = [record(100 + n, "other", 0.6, f"طقس صاف في العاصمة اليوم {n}") for n in range(90)]
-    chosen = choose(shortlist([*records, *same], 90, key=str), 40, seed=0)
+    weather = "يسود اليوم طقس صاف في العاصمة والمدن الساحلية مع رياح خفيفة إلى معتدلة السرعة ليلا"
+    records += [record(100 + n, "other", 0.6, f"{weather} يوم {n}") for n in range(90)]
+    chosen = choose(shortlist(records, 90, key=str), 40, seed=0)
     assert len(chosen) == 40
     assert sum(each.label == "denial" for each in chosen) > 30
 
