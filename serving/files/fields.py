@@ -19,6 +19,9 @@ USUAL_TEXT_FIELDS = ("text", "body", "content", "full_text", "message", "الن�
 ALL = "all"
 # What `--carry` offers besides the record's fields: the text that offsets refer to.
 DOCUMENT_TEXT = "document_text"
+# Levels of lists and objects that a carried field may have. Python reads some 1,000, but a writer,
+# which is called from deeper functions, can fail at that.
+_DEPTH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,11 @@ def document_of(file: str, row: Row, options: ReadOptions) -> Document | Problem
     if is_html:
         notes.append("HTML turned into text")
     used = (name, options.id_field)
-    metadata = {key: value for key, value in row.fields.items() if key not in used}
+    metadata = {
+        key: value
+        for key, value in row.fields.items()
+        if key not in used and not (key in options.text_names and _is_blank(value))
+    }
     carried = _carried(row, metadata, options, notes)
     for part in (identifier, title, carried):
         if isinstance(part, Problem):
@@ -87,6 +94,10 @@ def document_of(file: str, row: Row, options: ReadOptions) -> Document | Problem
     assert isinstance(identifier, str)
     assert isinstance(title, str)
     assert isinstance(carried, dict)
+    if deep := next((key for key, value in carried.items() if _is_deep(value)), None):
+        return row.problem(
+            f"the field {deep!r} is nested deeper than {_DEPTH} levels", "Do not carry this field."
+        )
     if title.strip():
         title = title if row.plain else html_to_text(title)[0]
         text = f"{title.strip()}\n{text}"
@@ -193,6 +204,19 @@ def _carried(
         if not found:
             notes.append(f"no field {name!r} to carry")
     return carried
+
+
+def _is_deep(value: object) -> bool:
+    """Tell whether lists and objects are nested deeper than a writer can be sure to write."""
+    level = [value]
+    for _ in range(_DEPTH):
+        parts = [part for part in level if isinstance(part, list | dict)]
+        level = [
+            item for part in parts for item in (part.values() if isinstance(part, dict) else part)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _missing(row: Row, field: str, option: str) -> Problem:

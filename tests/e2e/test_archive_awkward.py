@@ -109,6 +109,26 @@ def test_a_restart_leaves_a_persons_files_in_the_folder(classify, tmp_path):
     assert (tmp_path / "labels" / "part-a.json").read_text("utf-8") == "mine"
 
 
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+def test_a_field_that_is_nested_too_deeply_sets_its_record_aside(classify, tmp_path, suffix):
+    deep = [json.dumps({"text": SENTENCE})]
+    deep += [
+        f'{{"text": "{SENTENCE}", "x": {"[" * n}{"]" * n}}}' for n in (90, 120, 900, 990, 5000)
+    ]
+    (tmp_path / "a.jsonl").write_text("\n".join(deep), "utf-8")
+    code, said = classify("a.jsonl", "-o", f"out.{suffix}", "--carry", "all", "--max-rejected", "9")
+    assert code == 0, said
+    assert "set aside 4 of 6 records" in said
+
+
+def test_a_blank_text_beside_the_body_is_not_carried(classify, tmp_path):
+    write(tmp_path / "a.jsonl", {"text": "", "body": SENTENCE, "n": 1})
+    code, said = classify("a.jsonl", "-o", "out.jsonl", "--carry", "all")
+    assert code == 0, said
+    record = json.loads((tmp_path / "out.jsonl").read_text("utf-8"))
+    assert (record["text"], record["n"]) == (SENTENCE, 1)
+
+
 def test_a_null_character_does_not_spoil_a_csv_file(classify, tmp_path):
     write(tmp_path / "a.jsonl", {"text": f"نفت\0 {SENTENCE}"})
     assert classify("a.jsonl", "-o", "out.csv")[0] == 0
