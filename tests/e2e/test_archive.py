@@ -130,7 +130,7 @@ def test_an_unfinished_run_of_something_else_is_refused_unless_restarted(archive
     interrupt(archive)
     code, errors = finish("in.jsonl", "-o", "out.jsonl", "--unit", "sentence", cwd=archive.parent)
     assert code == 2
-    assert "options" in errors and "--restart" in errors
+    assert 'unit was "document", now "sentence"' in errors and "--restart" in errors
     archive.write_text(archive.read_text("utf-8") + "\n", "utf-8")
     code, errors = finish("in.jsonl", "-o", "out.jsonl", cwd=archive.parent)
     assert (code, "input" in errors) == (2, True)

@@ -260,7 +260,8 @@ def test_the_export_is_a_labelled_file(store, database, tmp_path, suffix):
     assert {row.label for row in data.sentences} == {"denial"}
     assert {row.source for row in data.sentences} == {"feedback"}
     today = {(datetime.now(UTC) - timedelta(days=days)).date().isoformat() for days in (0, 1)}
-    assert {row.date for row in data.sentences} <= today
+    assert {datetime.fromisoformat(row.date).date().isoformat() for row in data.sentences} <= today
+    assert all("T" in row.date for row in data.sentences)  # the newest of one day can be told
     assert len({row.id for row in data.sentences}) == 3
 
 
