@@ -5,8 +5,8 @@
 The models label the sentences of `data/general_news.tsv.gz` that TEXT holds: 2,955 sentences drawn
 at random from archives of news, given there by their SHA-256 only. Those to which `default` or a
 version of `fast` gave another label than `other` were read without knowing which, and labelled
-under `data/GUIDELINES.md`, with a second label where it was nearly as good. So the table tells how many
-of the named sentences are right, not how many were missed. A model that names a sentence which
+under `data/GUIDELINES.md`, with a second label where it was nearly as good. So the table tells how
+many of the named sentences are right, not how many were missed. A model that names a sentence which
 nobody has read is told so.
 """
 
