@@ -83,10 +83,7 @@ class Reader:
         """Yield the batches of one part, up to the end of the document that fills it."""
         found = _Found(self._partition_by)
         chunk: list[Task] = []
-        for found_item in documents:
-            item = found_item
-            if self._partition_by and isinstance(item, Document):
-                item = unplaceable(self._partition_by, item) or item
+        for item in map(self._placed, documents):
             if isinstance(item, Problem) and self._strict and not item.warning:
                 raise refusal([item])
             for task in tasks(found.take(item), self._split):
@@ -99,6 +96,12 @@ class Reader:
             if found.sentences + len(chunk) >= PART_SENTENCES:
                 break
         yield found.batch(key, chunk, documents.position, last=documents.ended)
+
+    def _placed(self, item: Document | Problem) -> Document | Problem:
+        """Return the item, or the problem of a document that no folder can be named after."""
+        if self._partition_by and isinstance(item, Document):
+            return unplaceable(self._partition_by, item) or item
+        return item
 
 
 class _Documents:
