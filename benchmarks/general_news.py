@@ -42,7 +42,7 @@ def main() -> None:
     read = {key: labels for key, *labels in table()}
     found = texts(options.text, read)
     if not found:
-        parser.error("no sentence of the table stands in these files")
+        parser.error("these files hold no sentence of the table")
     print(f"{len(found):,} of {len(read):,} sentences found\n")
     print("| model, label | named | share | right | right or second best | of the certain ones |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")

@@ -66,7 +66,7 @@ class Provenance(_Record):
     """All it takes to make a model again.
 
     `config` is the training configuration as its version of rasd wrote it, without folders, and
-    with the precision that `auto` stood for. `kept` says which weights were kept. For a mean of
+    with the precision that `auto` came to. `kept` says which weights were kept. For a mean of
     checkpoints, `averaged` has the provenance of each, with the SHA-256 of its weights; the other
     fields are those of the first.
     `restored_from` is the bundle (NAME@VERSION) whose int8 weights these are, in single precision;

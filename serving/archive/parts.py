@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 from serving.errors import InputError, RasdError
 
 _IDENTITY = "run.json"
+# What a run writes: other files in its folder are a person's.
 _OWN = re.compile(r"\.?part-\d{6,}-\d{4,}\.")
 _LOCK = ".lock"  # hidden, so that readers of the folder pass over it
 

@@ -337,7 +337,7 @@ class Registry:
 
 
 def _discard(path: Path) -> None:
-    """Remove a version's folder, or the link that stands for it."""
+    """Remove a version's folder, or the link in its place."""
     if path.is_symlink() or path.is_file():
         path.unlink()
     else:

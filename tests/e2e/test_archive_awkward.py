@@ -147,7 +147,7 @@ def test_the_report_finds_what_was_carried_in_every_format(classify, tmp_path, s
     assert main(["report", f"out.{suffix}", "-o", "report.html", "--json", "figures.json"]) == 0
     figures = json.loads((tmp_path / "figures.json").read_text("utf-8"))
     assert {outlet["name"] for outlet in figures["outlets"]} == {"وكالة", "صحيفة"}
-    assert len(figures["periods"]["rows"]) == 1  # a year of another calendar is no date
+    assert len(figures["periods"]["rows"]) == 1  # the other's year is of another calendar
 
 
 def test_a_folder_of_parts_takes_its_report_twice(classify, tmp_path):
@@ -159,7 +159,7 @@ def test_a_folder_of_parts_takes_its_report_twice(classify, tmp_path):
 
 @pytest.mark.parametrize("form", ["jsonl", "csv", "parquet", "jsonl.gz", "jsonl.zst"])
 def test_a_worker_of_a_cluster_loads_its_model_once(classify, tmp_path, monkeypatch, form):
-    """Every task brings the job anew, and must find the labeller of the one before."""
+    """Every task brings the job again, and must find the labeller of the one before."""
     seen = []
     monkeypatch.setattr(
         "serving.archive.run.Archive.run", lambda archive, *_, **__: seen.append(archive.job)

@@ -45,8 +45,8 @@ def slices(sentences: Sequence[LabelledSentence]) -> list[Slice]:
     found = []
     for dimension, value_of in _FIXED.items():
         found += _parted(dimension, [value_of(sentence) for sentence in sentences])
-    for name in ("source", "year"):
-        found += _parted(name, _pooled([_given(name, sentence) for sentence in sentences]))
+    found += _parted("source", _pooled([sentence.source for sentence in sentences]))
+    found += _parted("year", _pooled([year(sentence.date) for sentence in sentences]))
     columns = dict.fromkeys(name for sentence in sentences for name in sentence.columns)
     known = {part.dimension for part in found}
     for name in columns:
@@ -69,12 +69,6 @@ def year(date: str | None) -> str | None:
     """Return the year in a date of any form, in Western digits."""
     found = _YEAR.search(date or "")
     return str(int(found[0])) if found and 1900 <= int(found[0]) <= 2100 else None
-
-
-def _given(name: str, sentence: LabelledSentence) -> str | None:
-    if name == "source":
-        return sentence.source
-    return year(sentence.date)
 
 
 def _pooled(values: Sequence[str | None]) -> list[str]:
