@@ -4,7 +4,8 @@
 
 A full training run takes an hour, so each recipe is tried at small scale. Every recipe differs from
 the plain one in one point. Results are in --out, one run per line, and are not measured again.
-Without names, all recipes are tried.
+Without names, all recipes are tried. With --leave-out SOURCE, no recipe learns from these sources,
+and the column `elsewhere` is its macro-F1 on their sentences.
 """
 
 import argparse
@@ -12,14 +13,16 @@ import hashlib
 import json
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from datasets import Dataset
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 from torch import Tensor
@@ -29,7 +32,7 @@ from transformers.utils import logging
 
 from serving.classifier import softmax
 from serving.labels import LabelScheme
-from serving.onnx_model import TokenIds, load_tokenizer, tokenize
+from serving.onnx_model import load_tokenizer, tokenize
 from serving.text.normalize import NORMALIZERS
 from training.config import TrainConfig, encoder_to_load, load_config
 from training.evaluate.calibration import fit_calibration
@@ -47,7 +50,10 @@ CONFIG = ROOT / "configs" / "compact.yaml"
 COMMON = ("distill.layers=[0, 4, 8]", "optimisation.epochs=3", "optimisation.learning_rate=3e-4")
 # Use one in this many sentences, drawn by their text.
 PART = 6
+# The id of <mask> in the included encoder's vocabulary; the other special tokens come before it.
+MASK = 4
 COLUMNS = ("macro_f1", "accuracy", "nll", "average_macro_f1", "average_nll")
+ELSEWHERE = ("elsewhere", "average_elsewhere")
 
 Loss = Tensor | tuple[Tensor, dict[str, Tensor]]
 Figures = dict[str, float]
@@ -123,6 +129,43 @@ class MultiSampleDropout(SentenceTrainer):
         return (sum(losses) / self.samples * inputs["weights"]).mean()
 
 
+class TokenDropout(SentenceTrainer):
+    """A share of the tokens replaced by <mask>, drawn again for every batch."""
+
+    def compute_loss(
+        self, model: torch.nn.Module, inputs: dict[str, Tensor], *options: Any, **more: Any
+    ) -> Loss:
+        """Return the loss without the hidden tokens."""
+        if model.training:
+            ids = inputs["input_ids"]
+            hidden = torch.rand(ids.shape) < self.shares()[ids]
+            inputs = inputs | {"input_ids": ids.masked_fill(hidden, MASK)}
+        return super().compute_loss(model, inputs, *options, **more)
+
+    def shares(self) -> Tensor:
+        """Return the share to hide of each token (vocabulary size,), none of the special ones."""
+        shares = torch.full((self.model.encoder.config.vocab_size,), 0.1)
+        shares[: MASK + 1] = 0
+        return shares
+
+
+class RareHidden(TokenDropout):
+    """Half of the tokens that few sentences have: mostly parts of names of people and places."""
+
+    few = 10
+
+    def shares(self) -> Tensor:
+        """Return 0.5 for tokens that fewer than `few` training sentences have."""
+        if not hasattr(self, "rare"):
+            sentences = Counter(
+                token for ids in self.train_dataset["input_ids"] for token in set(ids)
+            )
+            few = [sentences[token] < self.few for token in range(len(super().shares()))]
+            few[: MASK + 1] = [False] * (MASK + 1)
+            self.rare = torch.tensor(few) / 2
+        return self.rare
+
+
 class LastLayers(SentenceClassifier):
     """The mean of the last four layers' token vectors instead of the last layer's.
 
@@ -144,7 +187,8 @@ class Recipe:
     """The difference to the plain recipe: settings, loss, model, or training sentences.
 
     `soften` has sentences marked `sure: false` learn their label by 0.7 and all labels alike by
-    0.3; `authored_first` goes through the first file alone before the others.
+    0.3; `authored_first` goes through the first file alone before the others; `evenly` draws as
+    many sentences again, so that each value of this field is as likely as the others.
     """
 
     settings: tuple[str, ...] = ()
@@ -152,6 +196,7 @@ class Recipe:
     model: type[SentenceClassifier] = SentenceClassifier
     soften: bool = False
     authored_first: bool = False
+    evenly: Literal["source", "label"] | None = None
 
 
 def setting(*values: str) -> Recipe:
@@ -168,6 +213,12 @@ RECIPES = {
     "authored first": Recipe(authored_first=True),
     "unsure softened": Recipe(("data.unsure_weight=1.0", "distill.share=0.3"), soften=True),
     "unsure like sure": setting("data.unsure_weight=1.0"),
+    "unsure half": setting("data.unsure_weight=0.5"),
+    "second label": setting("data.second_share=0.3"),
+    "token dropout": Recipe(trainer=TokenDropout),
+    "rare tokens hidden": Recipe(trainer=RareHidden),
+    "sources evenly": Recipe(evenly="source"),
+    "labels evenly": Recipe(evenly="label"),
     "learning rate 1.5e-4": setting("optimisation.learning_rate=1.5e-4"),
     "learning rate 6e-4": setting("optimisation.learning_rate=6e-4"),
     "arabert normaliser": setting("normalizer=arabert"),
@@ -184,6 +235,7 @@ def main() -> None:
     parser.add_argument("--dev", type=Path, required=True, metavar="FILE")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], metavar="SEED")
+    parser.add_argument("--leave-out", nargs="+", default=[], metavar="SOURCE")
     options = parser.parse_args()
     names = options.names or list(RECIPES)
     if unknown := set(names) - set(RECIPES):
@@ -193,8 +245,8 @@ def main() -> None:
     todo = [(name, seed) for name in names for seed in options.seeds if (name, seed) not in done]
     # One thread per run: two runs in parallel on two cores finish sooner than one after the other.
     with ProcessPoolExecutor(os.cpu_count(), max_tasks_per_child=1) as pool:
-        files = (options.train, options.dev)
-        running = [pool.submit(measure, name, seed, *files) for name, seed in todo]
+        data = (options.train, options.dev, options.leave_out)
+        running = [pool.submit(measure, name, seed, *data) for name, seed in todo]
         for finished in as_completed(running):
             row = finished.result()
             with options.out.open("a", encoding="utf-8") as stream:
@@ -210,7 +262,9 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def measure(name: str, seed: int, train: list[Path], dev: Path) -> dict[str, Any]:
+def measure(
+    name: str, seed: int, train: list[Path], dev: Path, left_out: list[str]
+) -> dict[str, Any]:
     """Train once; return metrics of the last step and of the mean of the last steps' weights."""
     torch.set_num_threads(1)
     logging.disable_progress_bar()
@@ -219,7 +273,8 @@ def measure(name: str, seed: int, train: list[Path], dev: Path) -> dict[str, Any
     config = load_config(CONFIG, [*data, *COMMON, *recipe.settings, f"optimisation.seed={seed}"])
     scheme = LabelScheme.read(config.labels)
     sides = read_sides(config, scheme, NORMALIZERS[config.normalizer].apply)
-    sentences = [item for item in sides.train if drawn(item.text)]
+    sentences = [s for s in sides.train if drawn(s.text) and s.source not in left_out]
+    elsewhere = [s for s in sides.train if s.source in left_out]
     encoder = load_encoder(encoder_to_load(config.encoder), dropout=config.model.encoder_dropout)
     keep_layers(encoder, config.distill.layers)
     set_seed(seed)  # for the head
@@ -232,12 +287,29 @@ def measure(name: str, seed: int, train: list[Path], dev: Path) -> dict[str, Any
     if recipe.authored_first:
         first = {line["text"] for line in read(train[0])}
         stages = [[s for s in sentences if (s.text in first) == now] for now in (True, False)]
+    if recipe.evenly:
+        stages = [evenly(sentences, recipe.evenly, seed)]
     for stage in stages:
         trainer, average = fit(model, stage, sides.dev, config, recipe=recipe)
-    row: dict[str, Any] = {"recipe": name, "seed": seed} | judge(trainer)
+    other = as_examples(elsewhere, config, scheme.names) if elsewhere else None
+    row: dict[str, Any] = {"recipe": name, "seed": seed} | judge(trainer, other)
     assert average.weights is not None
     model.load_state_dict(average.weights)
-    return row | {f"average_{key}": value for key, value in judge(trainer).items()}
+    return row | {f"average_{key}": value for key, value in judge(trainer, other).items()}
+
+
+def evenly(
+    sentences: Sequence[LabelledSentence], field: Literal["source", "label"], seed: int
+) -> list[LabelledSentence]:
+    """Draw as many sentences, with replacement, each value of the field as likely as another."""
+    values = [getattr(sentence, field) for sentence in sentences]
+    counts = Counter(values)
+    weights = np.array([1 / counts[value] for value in values])
+    random = np.random.default_rng(seed)
+    return [
+        sentences[index]
+        for index in random.choice(len(sentences), len(sentences), p=weights / weights.sum())
+    ]
 
 
 def drawn(text: str) -> bool:
@@ -255,14 +327,6 @@ def fit(
 ) -> tuple[SentenceTrainer, WeightAverage]:
     """Train `model` as `rasd train` does, without its checkpoints."""
     names = LabelScheme.read(config.labels).names
-    normalize = NORMALIZERS[config.normalizer].apply
-    tokenizer = load_tokenizer(
-        Path(encoder_to_load(config.encoder)) / "tokenizer.json", max_length=config.max_length
-    )
-
-    def tokens(side: Sequence[LabelledSentence]) -> list[TokenIds]:
-        return tokenize(tokenizer, [normalize(sentence.text) for sentence in side])
-
     teacher = None
     if recipe.soften:
         teacher = np.full((len(sentences), len(names)), 1 / len(names), np.float32)
@@ -276,34 +340,55 @@ def fit(
             replace(training_arguments(config, Path(folder), progress=False), eval_strategy="no"),
             config=config,
             callbacks=[average],
-            train_dataset=to_examples(sentences, tokens(sentences), config, names, teacher),
-            eval_dataset=to_examples(dev, tokens(dev), config, names),
+            train_dataset=as_examples(sentences, config, names, teacher),
+            eval_dataset=as_examples(dev, config, names),
             data_collator=Collator(int(model.encoder.config.pad_token_id)),
         )
         trainer.train()
     return trainer, average
 
 
-def judge(trainer: SentenceTrainer) -> Figures:
-    """Return macro-F1, accuracy and calibrated NLL of the trainer's current model."""
+def as_examples(
+    sentences: Sequence[LabelledSentence],
+    config: TrainConfig,
+    names: Sequence[str],
+    teacher: NDArray[np.float32] | None = None,
+) -> Dataset:
+    """Return the sentences as the trainer reads them."""
+    normalize = NORMALIZERS[config.normalizer].apply
+    tokenizer = load_tokenizer(
+        Path(encoder_to_load(config.encoder)) / "tokenizer.json", max_length=config.max_length
+    )
+    tokens = tokenize(tokenizer, [normalize(sentence.text) for sentence in sentences])
+    return to_examples(sentences, tokens, config, names, teacher)
+
+
+def judge(trainer: SentenceTrainer, elsewhere: Dataset | None) -> Figures:
+    """Return macro-F1, accuracy and calibrated NLL of the current model, and macro-F1 elsewhere."""
     outcome = trainer.predict(trainer.eval_dataset)
     logits, labels = outcome.predictions, outcome.label_ids
     probabilities: NDArray[np.float32] = softmax(logits, *fit_calibration(logits, labels))
     best = logits.argmax(axis=1)
-    return {
+    figures = {
         "macro_f1": float(f1_score(labels, best, average="macro")),
         "accuracy": float((best == labels).mean()),
         "nll": float(-np.log(probabilities[np.arange(len(labels)), labels]).mean()),
     }
+    if elsewhere is not None:
+        outcome = trainer.predict(elsewhere)
+        best = outcome.predictions.argmax(axis=1)
+        figures["elsewhere"] = float(f1_score(outcome.label_ids, best, average="macro"))
+    return figures
 
 
 def show(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
     """Print a Markdown table: mean and standard deviation over the seeds, best macro-F1 first."""
-    print(f"\n| recipe | seeds | {' | '.join(COLUMNS)} |")
-    print("| --- | ---: |" + " ---: |" * len(COLUMNS))
+    columns = [*COLUMNS, *(column for column in ELSEWHERE if column in rows[0])]
+    print(f"\n| recipe | seeds | {' | '.join(columns)} |")
+    print("| --- | ---: |" + " ---: |" * len(columns))
     found = {name: [row for row in rows if row["recipe"] == name] for name in names}
     for name in sorted(found, key=lambda name: -np.mean([row["macro_f1"] for row in found[name]])):
-        cells = [np.array([row[column] for row in found[name]]) for column in COLUMNS]
+        cells = [np.array([row[column] for row in found[name]]) for column in columns]
         texts = (f"{cell.mean():.3f} ± {cell.std(ddof=1):.3f}" for cell in cells)
         print(f"| {name} | {len(found[name])} | {' | '.join(texts)} |")
 
