@@ -4,10 +4,10 @@
     python benchmarks/retrain.py denials --dev FILE --archive FILE --out DIR
 
 `halves` divides a file by `source`. A model of three layers learns the first half; then `rasd
-retrain` gets the second. `denials` gives `default` the dialect denials of `benchmarks/data` with
-`--quick`, and text of --archive to remember; --quarter 1 to 4 holds out another quarter of them
-than the file does. Both measure champion and challenger on --dev, which no model learns. All work
-and the report stay in DIR. Exit code 1 if the champion is kept.
+retrain` gets the second. `denials` gives `default` the dialect denials of `benchmarks/data` (--kind
+says which) with `--quick`, and text of --archive to remember; --quarter 1 to 4 holds out another
+quarter of them than the file does. Both measure champion and challenger on --dev, which no model
+learns. All work and the report stay in DIR. Exit code 1 if the champion is kept.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from training.labelled.sentence import LabelledSentence
 
 ROOT = Path(__file__).parents[1]
 RASD = Path(sys.executable).with_name("rasd")
-DENIALS = ROOT / "benchmarks" / "data" / "dialect_denials.jsonl"
+DENIALS = ROOT / "benchmarks" / "data"
 KEPT = 3
 # Few layers need a high learning rate; the champion has learned already, so half of it is enough.
 FIRST = ("distill.layers=[0, 4, 8]", "optimisation.learning_rate=3e-4", "optimisation.epochs=3")
@@ -51,6 +51,9 @@ def main() -> None:
         "--archive", type=Path, metavar="FILE", help="of `denials`: unlabelled text"
     )
     parser.add_argument(
+        "--kind", choices=("dialect", "flat"), default="dialect", help="of `denials`: the file"
+    )
+    parser.add_argument(
         "--quarter", type=int, choices=(1, 2, 3, 4), help="of `denials`: the quarter to hold out"
     )
     parser.add_argument("--limit", type=int, metavar="N", help="sentences of each half")
@@ -61,7 +64,10 @@ def main() -> None:
     if options.what == "halves":
         passed = halves(options.train, options.dev, options.out, options.limit)
     else:
-        passed = denials(options.dev, options.archive, options.out, options.quarter)
+        rows = read_rows(DENIALS / f"{options.kind}_denials.jsonl")
+        if options.quarter:
+            rows = held_out_by(rows, options.quarter)
+        passed = denials(rows, options.dev, options.archive, options.out)
     sys.exit(not passed)
 
 
@@ -82,11 +88,8 @@ def halves(train: Path, dev: Path, out: Path, limit: int | None) -> bool:
     return bool(report["promoted"])
 
 
-def denials(dev: Path, archive: Path | None, out: Path, quarter: int | None) -> bool:
-    """Correct `default` on dialect denials, and print what it gains there and loses on `dev`."""
-    rows = read_rows(DENIALS)
-    if quarter:
-        rows = held_out_by(rows, quarter)
+def denials(rows: Sequence[Row], dev: Path, archive: Path | None, out: Path) -> bool:
+    """Correct `default` on denials, and print what it gains on others and loses on `dev`."""
     labelled = write_rows(out / "denials.jsonl", rows)
     base = {"test": [str(dev.resolve())], "archive": [str(archive.resolve())] if archive else []}
     report = retrain(out, shipped_model(), labelled, base, "--quick")
@@ -99,7 +102,7 @@ def denials(dev: Path, archive: Path | None, out: Path, quarter: int | None) -> 
         strict=True,
     ):
         if one.support:
-            told(f"recall of {one.support} held-out {name} in dialect", one.recall, other.recall)
+            told(f"recall of {one.support} held-out {name}", one.recall, other.recall)
     before, after = figures(report, dev)
     told("dev macro-F1", before.metrics.macro_f1, after.metrics.macro_f1)
     told("dev recall of denial", *(e.metrics.labels["denial"].recall for e in (before, after)))

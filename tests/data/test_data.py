@@ -168,8 +168,11 @@ def test_the_guidelines_define_every_label_and_their_examples_are_held_apart() -
     assert [text for text, _ in examples if leak_key(text, light) in ours] == []
 
 
-def test_the_dialect_denials_are_divided_as_their_note_says_and_stand_nowhere_else() -> None:
-    path = ROOT / "benchmarks/data/dialect_denials.jsonl"
+@pytest.mark.parametrize("name", ["dialect_denials", "flat_denials"])
+def test_the_dialect_denials_are_divided_as_their_note_says_and_stand_nowhere_else(
+    name: str,
+) -> None:
+    path = ROOT / f"benchmarks/data/{name}.jsonl"
     data = read_labelled([path], SCHEME, NORMALIZERS["light"].apply)
     assert data.warnings == []
     split = Counter((one.split, one.label == "denial") for one in data.sentences)
