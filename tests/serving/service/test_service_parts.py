@@ -16,7 +16,7 @@ from serving.service.command import crew, listen
 from serving.service.config import ServeConfig, load_config
 from serving.service.feedback_routes import check_label
 from serving.service.http_problems import ProblemError
-from serving.service.keys import Keyring, RateLimit, new_key
+from serving.service.keys import Keyring, RateLimit, new_key, presented
 from serving.service.retraining_routes import retraining_command
 
 SHIPPED = Path(__file__).parents[3] / "configs" / "serve.yaml"
@@ -111,6 +111,24 @@ def test_keys_are_known_by_their_hash(tmp_path):
     assert keys.name_of("fedcba9876543210") == "b"
     assert keys.name_of(key[:-1]) is None
     assert keys.name_of("") is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "key"),
+    [
+        ([("x-api-key", "ours")], "ours"),
+        ([("authorization", "bearer  ours ")], "ours"),
+        ([("authorization", "Basic dXNlcjpvdXJz")], "ours"),
+        ([("authorization", "Basic dXNlcjpwcm94eQ=="), ("x-api-key", "ours")], "ours"),
+        ([("authorization", "Bearer proxy"), ("x-api-key", "ours")], "ours"),
+        ([("x-api-key", ""), ("authorization", "Bearer ours")], "ours"),
+        ([("authorization", "Negotiate abc")], None),
+        ([("authorization", "Basic ****")], ""),
+        ([], None),
+    ],
+)
+def test_the_key_for_the_service_is_taken_before_one_for_a_proxy(headers, key):
+    assert presented((name.encode(), value.encode()) for name, value in headers) == key
 
 
 @pytest.mark.parametrize(
