@@ -185,6 +185,11 @@ class FeedbackStore:
                     yield StoredCorrection(**row._mapping)
         except SQLAlchemyError as error:
             raise _store_error(error) from error
+        except (TypeError, ValueError) as error:  # SQLite stores whatever another program writes
+            raise StoreError(
+                f"A correction cannot be read: {_reason(error)}.",
+                "Mend its row in the table rasd_corrections.",
+            ) from error
 
     def counts(self, caller: str, *, annotators: int) -> Counts:
         """Count the corrections, for at most so many annotators; raise StoreError.

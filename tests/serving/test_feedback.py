@@ -290,6 +290,24 @@ def test_an_export_that_cannot_be_leaves_nothing(tmp_path, monkeypatch, capsys, 
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("change", ["updated = 'yesterday'", "updated = 7", "probabilities = '{'"])
+def test_a_row_that_another_program_spoiled_is_an_error_of_two_lines(
+    tmp_path, monkeypatch, capsys, change
+):
+    monkeypatch.chdir(tmp_path)
+    store = open_store("sqlite:///feedback.db")
+    store.add(correction())
+    store.close()
+    with sqlite3.connect("feedback.db") as database:
+        database.execute(f"UPDATE rasd_corrections SET {change}")
+    database.close()
+    assert main(["feedback", "export", "-o", "out.jsonl"]) == 1
+    problem, remedy = capsys.readouterr().err.splitlines()
+    assert "A correction cannot be read" in problem
+    assert "rasd_corrections" in remedy
+    assert not (tmp_path / "out.jsonl").exists()
+
+
 def test_a_new_file_of_corrections_is_for_its_owner_alone(tmp_path):
     store = open_store(f"sqlite:///{tmp_path / 'feedback.db'}")
     store.add(correction())
