@@ -143,7 +143,13 @@ class Service:
                 CORSMiddleware,
                 allow_origins=config.security.cors_origins,
                 allow_methods=["GET", "POST"],
-                allow_headers=["Authorization", "X-API-Key", "Content-Type", "X-Request-Id"],
+                allow_headers=[
+                    "Authorization",
+                    "X-API-Key",
+                    "Content-Type",
+                    "Content-Encoding",
+                    "X-Request-Id",
+                ],
                 expose_headers=["X-Request-Id", "X-Model", "Retry-After"],
             )
 
