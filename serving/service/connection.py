@@ -20,14 +20,13 @@ import asyncio
 import logging
 import uuid
 from enum import Enum, auto
-from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from serving.service.http_problems import ProblemError, problem_response
+from serving.service.http_problems import ProblemError, last_answer
 
 # The header and trailer fields of one request, and the bytes between two pieces of its body.
 MAX_FIELDS = 128
@@ -294,15 +293,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self.cycle.disconnected = True  # the app waits for its body no longer
             self.cycle.message_event.set()
         if not (self.cycle and self.cycle.response_started):
-            answer = problem_response(problem, request_id)
-            fields = [
-                *answer.raw_headers,
-                (b"x-request-id", request_id.encode()),
-                (b"connection", b"close"),
-            ]
-            head = b"".join(b"%b: %b\r\n" % field for field in fields)
-            status = f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}\r\n".encode()
-            self.transport.write(b"%b%b\r\n%b" % (status, head, bytes(answer.body)))
+            self.transport.write(last_answer(problem, request_id))
         self._finish()
 
     def _finish(self) -> None:
