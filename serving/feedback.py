@@ -185,6 +185,11 @@ class FeedbackStore:
                     yield StoredCorrection(**row._mapping)
         except SQLAlchemyError as error:
             raise _store_error(error) from error
+        except (TypeError, ValueError) as error:  # SQLite stores whatever another program writes
+            raise StoreError(
+                f"A correction cannot be read: {_reason(error)}.",
+                "Mend its row in the table rasd_corrections.",
+            ) from error
 
     def counts(self, caller: str, *, annotators: int) -> Counts:
         """Count the corrections, for at most so many annotators; raise StoreError.
@@ -219,7 +224,7 @@ class FeedbackStore:
             log.error("the database of corrections was deleted or replaced; it is opened again")
             self._engine.dispose()
             _make_private(self._engine.url)
-            _metadata.create_all(self._engine)
+            _create_table(self._engine)
             self._opened = _identity(self._engine.url)
 
     def close(self) -> None:
@@ -255,7 +260,7 @@ def open_store(address: str, *, create: bool = True) -> FeedbackStore:
     try:
         if create:
             _make_private(url)
-            _metadata.create_all(engine)
+            _create_table(engine)
         columns = inspect(engine).has_table(_corrections.name)
     except (SQLAlchemyError, ValueError) as error:  # ValueError: a NUL character
         engine.dispose()
@@ -332,6 +337,15 @@ def _make_private(url: URL) -> None:
     if not _is_postgresql(url):
         with suppress(OSError):  # SQLite says better what is wrong
             os.close(os.open(str(url.database), os.O_CREAT | os.O_RDWR, 0o600))
+
+
+def _create_table(engine: Engine) -> None:
+    """Create the table if it is missing; another service may do so at the same moment."""
+    try:
+        _metadata.create_all(engine)
+    except SQLAlchemyError:
+        if not inspect(engine).has_table(_corrections.name):
+            raise
 
 
 def _shown(url: URL) -> str:

@@ -18,7 +18,7 @@ export class ProblemError extends Error {
 
 let askForKey = async () => null;
 
-/** `ask` shows a dialog for the key and resolves to the key, or to null. */
+/** `ask` shows a dialog for the key and resolves to the key, or to null; `true`: one was refused. */
 export const onKeyWanted = (ask) => { askForKey = ask; };
 
 async function call(path, { body, signal } = {}) {
@@ -38,9 +38,9 @@ async function call(path, { body, signal } = {}) {
     const problem = new ProblemError(response.status, await response.json().catch(() => ({})));
     if (response.status === 401) {
       session.removeItem("rasd.key");
-      let given = await askForKey();
+      let given = await askForKey(Boolean(key));
       // A header holds no other characters: `fetch` would throw, and the key would stay stored.
-      while (given && !/^[!-~]+$/.test(given)) given = await askForKey();
+      while (given && !/^[!-~]+$/.test(given)) given = await askForKey(true);
       if (!given) throw problem;
       session.setItem("rasd.key", given);
     } else if ([429, 503].includes(response.status) && attempt < PATIENCE && path !== "v1/feedback") {

@@ -304,11 +304,19 @@ byId("view").addEventListener("click", ({ target }) => {
   }
 });
 
+// The digits of Arabic and of Persian keyboards.
+const DIGITS = "٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹";
+
+function digitOf(key) {
+  const index = DIGITS.indexOf(key);
+  return index < 0 ? Number(key) : index % 10;
+}
+
 addEventListener("keydown", (event) => {
   const typing = event.target.matches("input, textarea, select") || byId("key-dialog").open;
   if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
   if (retraining() || !state.records.length) return;
-  const label = state.model.labels[Number(event.key) - 1];
+  const label = state.model.labels[digitOf(event.key) - 1];
   const forward = byId("view").querySelector("article")?.dir === "rtl" ? "ArrowLeft" : "ArrowRight";
   if (label && state.selected >= 0) correct(label.name);
   else if (event.key.toLowerCase() === "n" || event.key === "ى") move(1, isUncertain);
@@ -372,8 +380,9 @@ byId("language").addEventListener("click", () => {
   if (retraining()) showTab();
 });
 
-api.onKeyWanted(() => new Promise((resolve) => {
+api.onKeyWanted((refused) => new Promise((resolve) => {
   const dialog = byId("key-dialog");
+  byId("key-why").textContent = t(refused ? "keyRefused" : "keyWhy");
   byId("key").value = "";
   dialog.returnValue = "cancel";
   dialog.showModal();

@@ -34,7 +34,7 @@ const escaped = (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")
 export function save(content, type, suffix) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([content], { type }));
-  link.download = `rasd-${new Date().toISOString().slice(0, 10)}.${suffix}`;
+  link.download = `rasd-${new Date().toLocaleDateString("sv")}.${suffix}`; // Swedish: 2026-11-30
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }

@@ -150,7 +150,8 @@ def who() -> str:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user may have no name
         user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
+    # A name that is not UTF-8 reaches Python with surrogates, which no file can hold.
+    return f"{user}@{socket.gethostname()}".encode(errors="backslashreplace").decode()
 
 
 def _line(entry: Entry) -> str:

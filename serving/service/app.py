@@ -4,7 +4,7 @@ import asyncio
 import logging
 import math
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -87,12 +87,12 @@ class Service:
         self.app.title = "rasd"
         self.app.version = version("rasd")
         self.app.description = "Labels the sentences of Arabic conflict news."
-        self._add_middleware(*self._add_routes())
+        self._add_middleware(self._add_routes())
 
-    def _add_routes(self) -> tuple[set[str], set[str]]:
-        """Return the paths that are counted and logged by name, and those with a body."""
+    def _add_routes(self) -> dict[str, set[str]]:
+        """Return the paths that are counted and logged by name, each with its methods."""
         app = self.app
-        paths, bodies = {"/", "/docs", "/openapi.json"}, set[str]()
+        methods = {"/": {"GET"}, "/docs": {"GET"}, "/openapi.json": {"GET"}}
         scorer = Scorer(self.pool, self.metrics, self.config.limits)
         routers = [
             scoring_router(scorer),
@@ -116,17 +116,16 @@ class Service:
             app.include_router(router)
             for route in router.routes:
                 if isinstance(route, APIRoute):
-                    paths.add(route.path)
-                    if "POST" in (route.methods or ()):
-                        bodies.add(route.path)
+                    methods.setdefault(route.path, set()).update(route.methods or ())
         _add_page(app)
         add_docs(app, locked=bool(self.keys))
-        _add_errors(app)
-        return paths, bodies
+        _add_errors(app, methods)
+        return methods
 
-    def _add_middleware(self, paths: set[str], bodies: set[str]) -> None:
+    def _add_middleware(self, methods: dict[str, set[str]]) -> None:
         """Add the innermost first."""
         config, app = self.config, self.app
+        bodies = {path for path, names in methods.items() if "POST" in names}
         app.add_middleware(Intake, admission=self.admission, bodies=bodies, scoring=SCORING)
         per_minute = config.security.requests_per_minute
         app.add_middleware(
@@ -136,7 +135,7 @@ class Service:
             local_only=self._local_only,
         )
         app.add_middleware(
-            Observe, metrics=self.metrics, paths=paths, model=lambda: self.pool.model
+            Observe, metrics=self.metrics, paths=methods, model=lambda: self.pool.model
         )
         # Outermost, so that a page can read errors too. It answers preflight requests itself.
         if config.security.cors_origins:
@@ -144,7 +143,13 @@ class Service:
                 CORSMiddleware,
                 allow_origins=config.security.cors_origins,
                 allow_methods=["GET", "POST"],
-                allow_headers=["Authorization", "X-API-Key", "Content-Type", "X-Request-Id"],
+                allow_headers=[
+                    "Authorization",
+                    "X-API-Key",
+                    "Content-Type",
+                    "Content-Encoding",
+                    "X-Request-Id",
+                ],
                 expose_headers=["X-Request-Id", "X-Model", "Retry-After"],
             )
 
@@ -229,7 +234,7 @@ class _PageFiles(StaticFiles):
         return response
 
 
-def _add_errors(app: FastAPI) -> None:
+def _add_errors(app: FastAPI, methods: Mapping[str, set[str]]) -> None:
     def answer(request: Request, problem: ProblemError) -> Response:
         return problem_response(problem, request.state.request_id)
 
@@ -240,9 +245,14 @@ def _add_errors(app: FastAPI) -> None:
     async def routing(request: Request, error: Exception) -> Response:
         assert isinstance(error, StarletteHTTPException)
         slug = {404: "no-such-route", 405: "wrong-method"}.get(error.status_code, "http")
+        headers = dict(error.headers or {})
+        if error.status_code == 405:  # a path may have several routes; Starlette names one's
+            allowed = methods.get(request.url.path, {"GET"})
+            headers["Allow"] = ", ".join(
+                sorted(allowed | {"HEAD"} if "GET" in allowed else allowed)
+            )
         return answer(
-            request,
-            ProblemError(error.status_code, slug, str(error.detail), headers=error.headers),
+            request, ProblemError(error.status_code, slug, str(error.detail), headers=headers)
         )
 
     app.add_exception_handler(ProblemError, ours)

@@ -18,12 +18,15 @@ through is stopped here, and only here:
 
 import asyncio
 import logging
+import uuid
 from enum import Enum, auto
 from types import SimpleNamespace
 from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from serving.service.http_problems import ProblemError, last_answer
 
 # The header and trailer fields of one request, and the bytes between two pieces of its body.
 MAX_FIELDS = 128
@@ -34,6 +37,12 @@ MAX_UNSENT = 64 * 2**20
 KEEP_ALIVE = 30.0
 # Seconds beyond the deadlines that the app keeps itself, so that its answer comes first.
 GRACE = 5.0
+
+_TOO_MUCH = ProblemError(
+    431,
+    "headers-too-large",
+    f"A request may have {MAX_FIELDS} header fields of {MAX_BYTES // 1024} KiB together.",
+)
 
 log = logging.getLogger("rasd.connections")
 
@@ -143,12 +152,11 @@ class GuardedProtocol(HttpToolsProtocol):
             if self._answering:
                 self._refuse_early()
             elif isinstance(error.__context__, RefusedError):
-                self._reject(b"431 Request Header Fields Too Large")
+                self._reject(_TOO_MUCH)
             else:
-                log.warning("not HTTP", extra={"reason": str(error)})
-                self._reject(b"400 Bad Request")
+                self._reject(ProblemError(400, "not-http", f"This is not HTTP: {error}."))
         if self._bytes_since_body > MAX_BYTES and not self._answering:
-            self._reject(b"431 Request Header Fields Too Large")
+            self._reject(_TOO_MUCH)
 
     def pause_writing(self) -> None:
         """Give the client a deadline for reading, and shed what too many do not read."""
@@ -277,15 +285,15 @@ class GuardedProtocol(HttpToolsProtocol):
         self._early = None
         self.cycle.keep_alive = False
 
-    def _reject(self, status: bytes) -> None:
+    def _reject(self, problem: ProblemError) -> None:
         """Answer what the parser cannot or must not read, and close."""
+        request_id = uuid.uuid4().hex
+        log.warning("not read", extra={"request_id": request_id, "reason": problem.detail})
         if self.cycle and not self.cycle.response_complete:
             self.cycle.disconnected = True  # the app waits for its body no longer
             self.cycle.message_event.set()
         if not (self.cycle and self.cycle.response_started):
-            self.transport.write(
-                b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n" % status
-            )
+            self.transport.write(last_answer(problem, request_id))
         self._finish()
 
     def _finish(self) -> None:

@@ -24,6 +24,7 @@ _HTML = """\
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
 <title>rasd: the interface</title>
+<link rel="icon" href="page/icon.svg" type="image/svg+xml">
 <link rel="stylesheet" href="docs/assets/swagger-ui.css">
 <div id="ui"></div>
 <script src="docs/assets/swagger-ui-bundle.js"></script>
@@ -61,7 +62,11 @@ def add_docs(app: FastAPI, *, locked: bool) -> None:
 
 def _document(app: FastAPI, *, locked: bool) -> dict[str, Any]:
     document = get_openapi(
-        title=app.title, version=app.version, description=app.description, routes=app.routes
+        title=app.title,
+        version=app.version,
+        description=app.description,
+        routes=app.routes,
+        servers=[{"url": "."}],  # beside this document, whatever prefix a proxy adds
     )
     components = document.setdefault("components", {})
     # Our own dependency reads the bodies, so FastAPI does not know these models.

@@ -65,6 +65,15 @@ def problem_response(problem: ProblemError, request_id: str) -> Response:
     )
 
 
+def last_answer(problem: ProblemError, request_id: str) -> bytes:
+    """Return the answer for a problem as it is sent, when the connection closes after it."""
+    answer = problem_response(problem, request_id)
+    own = {b"x-request-id": request_id.encode(), b"connection": b"close"}
+    fields = (b"%b: %b\r\n" % field for field in (*answer.raw_headers, *own.items()))
+    status = f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}\r\n"
+    return b"%b%b\r\n%b" % (status.encode(), b"".join(fields), bytes(answer.body))
+
+
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI description of the errors that a route answers."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}

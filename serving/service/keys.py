@@ -118,17 +118,18 @@ def new_key(name: str) -> tuple[str, str]:
 def presented(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     """Return the key of a request's headers.
 
-    `Authorization: Bearer KEY`, `X-API-Key: KEY`, or the password of `Authorization: Basic`, which
-    is all that Label Studio can send.
+    `X-API-Key: KEY`, `Authorization: Bearer KEY`, or the password of `Authorization: Basic`, which
+    is all that Label Studio can send. The first comes first, because `Authorization` may be for a
+    proxy in front of the service.
     """
-    for name, value in headers:
-        text = value.decode("latin-1").strip()
-        if name == b"x-api-key":
-            return text
-        scheme, _, credential = text.partition(" ")
-        if name == b"authorization" and scheme.lower() == "bearer":
+    given = {name: value.decode("latin-1").strip() for name, value in headers}
+    if key := given.get(b"x-api-key"):
+        return key
+    scheme, _, credential = given.get(b"authorization", "").partition(" ")
+    match scheme.lower():
+        case "bearer":
             return credential.strip()
-        if name == b"authorization" and scheme.lower() == "basic":
+        case "basic":
             return _password(credential)
     return None
 

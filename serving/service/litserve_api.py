@@ -119,6 +119,12 @@ class LabelAPI(LitAPI):  # type: ignore[misc]
         except Exception as error:
             self.loaded = Failed(str(error) if isinstance(error, InputError) else repr(error))
             return
+        if self._classifier.model != self._options.model:
+            self.loaded = Failed(
+                f"{self._options.folder}: holds {self._classifier.model} by now, and "
+                f"{self._options.model} is served\nRestart the service, or put the old bundle back."
+            )
+            return
         self._classifier.watch_batches(self._batches.append)
         self.loaded = Ready(self._classifier.model)
 

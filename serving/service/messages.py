@@ -7,9 +7,14 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class WorkerOptions:
-    """What a worker serves: a bundle's folder, its threads, the sentences allowed per request."""
+    """What a worker serves: a bundle's folder, its threads, the sentences allowed per request.
+
+    `model` is what the folder held when the service read it. A worker that replaces a dead one
+    loads it later, and must not answer beside the others with another model.
+    """
 
     folder: Path
+    model: str
     threads: int
     max_sentences: int
 

@@ -79,6 +79,8 @@ class Observe:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 self._add_headers(message, request_id)
+                if status == 307:
+                    MutableHeaders(scope=message)["Location"] = _other_slash(scope["path"])
                 if not state["body_read"] and _has_body(scope):
                     # The rest of the body is not read.
                     MutableHeaders(scope=message)["Connection"] = "close"
@@ -201,6 +203,16 @@ def _hostname(host: bytes) -> str:
     """Return a Host header without its port and without the brackets of an IPv6 address."""
     text = host.decode("latin-1").lower()
     return text[1:].partition("]")[0] if text.startswith("[") else text.partition(":")[0]
+
+
+def _other_slash(path: str) -> str:
+    """Return a reference from a path to the same one without its last slash, or with one.
+
+    It is relative: only a proxy in front knows its scheme and prefix. Starlette's own would lead
+    a client from https, with its key, to http.
+    """
+    name = path.rstrip("/").rpartition("/")[2]
+    return f"../{name}" if path.endswith("/") else f"{name}/"
 
 
 def _has_body(scope: Scope) -> bool:

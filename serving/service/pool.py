@@ -158,7 +158,9 @@ class Pool:
             worker.process.kill()
 
     def _generation(self, bundle: Bundle) -> Generation:
-        options = WorkerOptions(bundle.folder, self._threads, self._max_sentences)
+        options = WorkerOptions(
+            bundle.folder, bundle.manifest.model, self._threads, self._max_sentences
+        )
         workers = [Worker(options, number) for number in range(self._size)]
         return Generation(bundle, options, workers)
 

@@ -117,6 +117,7 @@ def status_router(
         ok = pool.ready and not admission.shut
         if not ok:
             response.status_code = 503
+            response.headers["Retry-After"] = "1"
         health = Health(ok=ok, model=pool.model or None)
         return health.model_copy(update={"following": follower.alive}) if follower else health
 

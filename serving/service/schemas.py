@@ -1,6 +1,7 @@
 """The requests and answers of the HTTP interface, as its OpenAPI document shows them."""
 
 import json
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -20,6 +21,8 @@ from serving.records import Record
 
 def _as_text(value: object) -> object:
     """Return the JSON text of a number or a boolean, as `rasd classify` does for ids."""
+    if isinstance(value, float) and not math.isfinite(value):  # 1e400, like every other such number
+        raise ValueError("the number is too large; send it as a string")
     return json.dumps(value) if isinstance(value, int | float) else value
 
 

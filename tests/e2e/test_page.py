@@ -6,6 +6,8 @@ import json
 import sqlite3
 import subprocess
 from collections.abc import Iterator
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -36,6 +38,11 @@ def expected() -> list[dict[str, object]]:
         Record.of(Document("a", ARTICLE), n, sentence, answer, model=classifier.model).as_dict()
         for n, (sentence, answer) in enumerate(zip(sentences, answers, strict=True))
     ]
+
+
+# What a keyboard with Arabic digits sends; Playwright has no name for its keys.
+ARABIC_KEY = """key => document.activeElement.dispatchEvent(
+    new KeyboardEvent("keydown", {key, bubbles: true}))"""
 
 
 def downloaded(page: Page, button: str) -> str:
@@ -115,7 +122,7 @@ def test_a_correction_is_one_click_or_one_key_and_is_stored(page, service, expec
     page.locator(".sentence").nth(2).click()
     page.keyboard.press("3")
     expect(page.locator(".outcome")).to_have_text("Saved.")
-    page.keyboard.press("5")  # thought again
+    page.evaluate(ARABIC_KEY, "٥")  # thought again
     expect(page.locator(".sentence").nth(2)).to_have_attribute("data-label", "other")
     expect(page.locator(".outcome")).to_have_text("Saved.")
 
@@ -154,6 +161,26 @@ def test_downloads_are_the_commands_own_records(page, expected):
     assert [json.loads(row["probabilities"]) for row in rows] == [
         record["probabilities"] for record in expected
     ]
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago"])
+def test_a_download_has_the_date_of_its_user(browser, service, zone):
+    for page in visit(browser, service, locale="ar-SA", timezone_id=zone):
+        paste(page, "نفت الوزارة وقوع الهجوم.")
+        before = datetime.now(ZoneInfo(zone)).date()
+        with page.expect_download() as waiting:
+            page.click("#jsonl")
+        after = datetime.now(ZoneInfo(zone)).date()
+        name = waiting.value.suggested_filename
+        assert name in (f"rasd-{before}.jsonl", f"rasd-{after}.jsonl")
+
+
+def test_a_long_name_is_wrapped_on_a_telephone(browser, service, tmp_path):
+    (tmp_path / f"{'ل' * 100}.pdf").write_text("")
+    for page in visit(browser, service, locale="ar", viewport={"width": 360, "height": 800}):
+        page.set_input_files("#files", next(tmp_path.iterdir()))
+        expect(page.locator("#error")).to_contain_text(".pdf")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_formulas_are_neutral_in_the_csv_and_come_back_with_it(page, tmp_path):
@@ -303,10 +330,13 @@ def test_a_service_with_keys_asks_for_one_and_keeps_it_for_the_tab(browser, tmp_
         for page in visit(browser, service, locale="en"):
             dialog = page.locator("#key-dialog")
             expect(dialog).to_be_visible()
+            reason = page.locator("#key-why")
+            expect(reason).to_contain_text("requires an API key")
             page.fill("#key", "wrong")
             page.keyboard.press("Enter")
             expect(page.locator("#key")).to_have_value("")
             expect(dialog).to_be_visible()
+            expect(reason).to_contain_text("does not accept this key")
             page.fill("#key", "مفتاح")  # no header can hold it
             page.keyboard.press("Enter")
             expect(page.locator("#key")).to_have_value("")

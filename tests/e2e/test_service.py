@@ -242,6 +242,8 @@ def test_the_interface_is_described_and_shown_without_a_network(service):
         "examples"
     ]
     assert "422" in document["paths"]["/predict"]["post"]["responses"]
+    # Beside the document, also behind a proxy that adds a prefix.
+    assert document["servers"] == [{"url": "."}]
     page = service.client.get("/docs")
     assert page.status_code == 200
     assert "http" not in page.text

@@ -1,9 +1,12 @@
 """What a careless but well-meaning client sends: HEAD, gzip, a byte order mark, odd ids, nulls."""
 
 import gzip
+import http.client
 import json
 import os
+import socket
 
+import httpx
 import pytest
 
 JSON = {"content-type": "application/json"}
@@ -147,3 +150,64 @@ def test_the_document_describes_a_record_as_it_is_answered(service):
     assert list(described["properties"]) == [*record, "truncated", "error"]
     assert described["required"] == list(record)
     assert "counts from 0" in described["description"]
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/", "GET, HEAD, POST"),
+        ("/predict", "POST"),
+        ("/livez", "GET, HEAD"),
+        ("/page/x", "GET, HEAD"),
+    ],
+)
+def test_a_wrong_method_is_answered_with_all_that_work(service, path, methods):
+    answer = service.client.request("PUT", path)
+    assert slug(answer) == "wrong-method"
+    assert answer.headers["allow"] == methods
+
+
+@pytest.mark.parametrize("path", ["/v1/classify/", "/predict/"])
+def test_a_last_slash_leads_to_the_route_behind_a_proxy_too(service, path):
+    body = {"sentences": TEXTS} if "classify" in path else {"inputs": TEXTS}
+    answer = service.client.post(path, json=body)
+    assert answer.status_code == 307
+    # What the client sees of a proxy with TLS that adds a prefix.
+    seen = httpx.URL(f"https://news.example/rasd{path}").join(answer.headers["location"])
+    assert str(seen) == f"https://news.example/rasd{path.rstrip('/')}"
+    assert service.client.post(path, json=body, follow_redirects=True).status_code == 200
+
+
+def test_an_id_that_is_too_large_a_number_is_refused(service):
+    body = b'{"documents": [{"id": 1e400, "text": "a"}, {"id": -1e400, "text": "b"}]}'
+    answer = service.client.post("/v1/classify", content=body, headers=JSON)
+    assert slug(answer) == "invalid"
+    assert answer.json()["errors"][0]["field"] == "documents.0.id"
+
+
+@pytest.mark.parametrize(
+    ("request_head", "status", "kind"),
+    [
+        (
+            b"GET /livez HTTP/1.1\r\nHost: localhost\r\n" + b"a: b\r\n" * 200,
+            431,
+            "headers-too-large",
+        ),
+        (b"GET /livez HTTP/1.1\r\nHost: localhost\r\na: %b\r\n" % (b"b" * 70_000), 431, None),
+        (b"GET /livez HTTP/1.1\r\nHost: local\x00host\r\n", 400, "not-http"),
+    ],
+)
+def test_what_the_parser_refuses_is_a_problem_too(service, request_head, status, kind):
+    with socket.create_connection(
+        (service.client.base_url.host, service.client.base_url.port)
+    ) as wire:
+        wire.sendall(request_head + b"\r\n")
+        answer = http.client.HTTPResponse(wire)
+        answer.begin()
+        found = json.loads(answer.read())
+    assert answer.status == found["status"] == status
+    assert answer.getheader("content-type") == "application/problem+json"
+    assert answer.getheader("connection") == "close"
+    assert found["type"] == f"urn:rasd:{kind or 'headers-too-large'}"
+    assert found["request_id"] == answer.getheader("x-request-id")
+    assert service.logged(request_id=found["request_id"])

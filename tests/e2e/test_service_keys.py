@@ -49,6 +49,19 @@ def test_errors_may_be_read_from_listed_origins(service, keys):
     assert "access-control-allow-origin" not in other.headers
 
 
+def test_a_page_of_a_listed_origin_may_send_all_that_the_service_reads(service):
+    wanted = "authorization,content-encoding,content-type,x-api-key,x-request-id"
+    asked = {
+        "origin": ORIGIN,
+        "access-control-request-method": "POST",
+        "access-control-request-headers": wanted,
+    }
+    answer = service.client.options("/v1/classify", headers=asked)
+    assert answer.status_code == 200
+    allowed = answer.headers["access-control-allow-headers"].lower()
+    assert set(wanted.split(",")) <= set(allowed.split(", "))
+
+
 def test_a_missing_key_is_told_to_a_client_that_sends_its_body_first(service):
     for _ in range(3):
         client = http.client.HTTPConnection(service.url.removeprefix("http://"), timeout=30)

@@ -11,10 +11,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import event
 
 from serving.cli import main
 from serving.errors import InputError
-from serving.feedback import Counts, NewCorrection, StoreError, open_store
+from serving.feedback import Counts, NewCorrection, StoreError, _corrections, open_store
 from serving.labels import LabelScheme
 from training.labelled.reading import read_labelled
 
@@ -288,6 +289,34 @@ def test_an_export_that_cannot_be_leaves_nothing(tmp_path, monkeypatch, capsys, 
     assert main(["feedback", "export", *arguments]) == 2
     assert said in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("change", ["updated = 'yesterday'", "updated = 7", "probabilities = '{'"])
+def test_a_row_that_another_program_spoiled_is_an_error_of_two_lines(
+    tmp_path, monkeypatch, capsys, change
+):
+    monkeypatch.chdir(tmp_path)
+    store = open_store("sqlite:///feedback.db")
+    store.add(correction())
+    store.close()
+    with sqlite3.connect("feedback.db") as database:
+        database.execute(f"UPDATE rasd_corrections SET {change}")
+    database.close()
+    assert main(["feedback", "export", "-o", "out.jsonl"]) == 1
+    problem, remedy = capsys.readouterr().err.splitlines()
+    assert "A correction cannot be read" in problem
+    assert "rasd_corrections" in remedy
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_two_services_may_start_on_a_new_database_at_once(database):
+    def another_service(*_: object, **__: object) -> None:
+        open_store(database).close()
+
+    event.listen(_corrections, "before_create", another_service, once=True)
+    store = open_store(database)
+    assert store.add(correction()) == (1, 1)
+    store.close()
 
 
 def test_a_new_file_of_corrections_is_for_its_owner_alone(tmp_path):

@@ -97,6 +97,12 @@ def test_the_line_of_a_change_is_there_exactly_when_the_change_is(folder, made):
     assert registry.verify() == []
 
 
+def test_a_user_whose_name_is_not_utf8_is_logged(folder, monkeypatch):
+    monkeypatch.setenv("LOGNAME", os.fsdecode(b"\xe3\xcd\xe3\xcf"))
+    registry_at(folder).promote("one")
+    assert registry_at(folder).entries()[-1].by.startswith("\\udce3\\udccd")
+
+
 def test_a_line_that_was_cut_off_is_written_whole(folder):
     registry = registry_at(folder)
     registry.promote("one")

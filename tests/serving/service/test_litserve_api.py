@@ -4,6 +4,7 @@ import inspect
 import time
 import tomllib
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
@@ -12,13 +13,14 @@ import pytest
 from litserve import LitServer
 from litserve.loops import inference_worker
 
-from serving.bundle import shipped_model
+from serving.bundle import read_manifest, shipped_model
 from serving.service.litserve_api import LabelServer
 from serving.service.messages import Broken, Failed, Ready, Refused, Scored, Work, WorkerOptions
 from serving.service.worker_process import run_worker
 
 ROOT = Path(__file__).parents[3]
-OPTIONS = WorkerOptions(shipped_model("fast"), threads=1, max_sentences=3)
+FAST = shipped_model("fast")
+OPTIONS = WorkerOptions(FAST, read_manifest(FAST).model, threads=1, max_sentences=3)
 
 
 @pytest.fixture
@@ -112,7 +114,7 @@ def test_a_worker_that_fails_on_a_request_says_so_and_takes_the_next(worker):
 
 
 def test_a_bundle_that_does_not_load_is_reported_and_ends_the_worker(worker, tmp_path):
-    pipe, process = worker(WorkerOptions(tmp_path, threads=1, max_sentences=3))
+    pipe, process = worker(replace(OPTIONS, folder=tmp_path))
     failed = pipe.recv()
     assert isinstance(failed, Failed)
     assert str(tmp_path) in failed.reason

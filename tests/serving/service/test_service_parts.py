@@ -6,18 +6,26 @@ import signal
 import threading
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import yaml
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 
 from serving.errors import InputError
 from serving.service import key_watcher
 from serving.service.command import crew, listen
-from serving.service.config import ServeConfig, load_config
+from serving.service.config import LimitsConfig, ServeConfig, load_config
 from serving.service.feedback_routes import check_label
 from serving.service.http_problems import ProblemError
-from serving.service.keys import Keyring, RateLimit, new_key
+from serving.service.intake import Admission
+from serving.service.keys import Keyring, RateLimit, new_key, presented
+from serving.service.metrics import Metrics
+from serving.service.pool import Pool
 from serving.service.retraining_routes import retraining_command
+from serving.service.routes import status_router
 
 SHIPPED = Path(__file__).parents[3] / "configs" / "serve.yaml"
 
@@ -111,6 +119,24 @@ def test_keys_are_known_by_their_hash(tmp_path):
     assert keys.name_of("fedcba9876543210") == "b"
     assert keys.name_of(key[:-1]) is None
     assert keys.name_of("") is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "key"),
+    [
+        ([("x-api-key", "ours")], "ours"),
+        ([("authorization", "bearer  ours ")], "ours"),
+        ([("authorization", "Basic dXNlcjpvdXJz")], "ours"),
+        ([("authorization", "Basic dXNlcjpwcm94eQ=="), ("x-api-key", "ours")], "ours"),
+        ([("authorization", "Bearer proxy"), ("x-api-key", "ours")], "ours"),
+        ([("x-api-key", ""), ("authorization", "Bearer ours")], "ours"),
+        ([("authorization", "Negotiate abc")], None),
+        ([("authorization", "Basic ****")], ""),
+        ([], None),
+    ],
+)
+def test_the_key_for_the_service_is_taken_before_one_for_a_proxy(headers, key):
+    assert presented((name.encode(), value.encode()) for name, value in headers) == key
 
 
 @pytest.mark.parametrize(
@@ -260,3 +286,12 @@ def test_a_wrong_label_is_quoted_no_further_than_a_label_may_be_long():
     with pytest.raises(ProblemError) as caught:
         check_label("label", "deny" + "x" * 10**6, ["denial", "other"])
     assert len(caught.value.detail) < 300
+
+
+def test_a_service_that_is_not_ready_says_when_to_ask_again():
+    app = FastAPI()
+    pool = cast(Pool, SimpleNamespace(ready=False, model=""))
+    app.include_router(status_router(pool, Metrics(), Admission(LimitsConfig()), follower=None))
+    answer = TestClient(app).get("/readyz")
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "1"
