@@ -94,6 +94,7 @@ def train(
     scheme = LabelScheme.read(config.labels)
     normalize = NORMALIZERS[config.normalizer].apply
     sides = read_sides(config, scheme, normalize)
+    _check_weights(config, sides)
     sides.test.extend(tested)
     if process.is_main_process:
         _warn(sides.warnings)
@@ -219,6 +220,16 @@ def _check_output(out: Path, work: Path) -> None:
         raise InputError(
             f"{out}: holds a model that has been trained already",
             f"Name another folder with --out, or remove {out} to train again.",
+        )
+
+
+def _check_weights(config: TrainConfig, sides: Sides) -> None:
+    """Raise InputError if no sentence would have a weight in the loss."""
+    taught = any(sentence.sure for sentence in sides.train) or config.distill.unlabelled
+    if not config.data.unsure_weight and not taught:
+        raise InputError(
+            "data.unsure_weight is 0, and every training sentence is unsure",
+            "Set it above 0, or add sentences that are sure.",
         )
 
 
