@@ -36,7 +36,19 @@ FIXED_SEED = 1
 with another `optimisation.seed` are measured on the same sentences and can be averaged."""
 
 
-class DataConfig(Section):
+class _Group(Section):
+    """A group of keys in which true, or YAML's yes and on, is not the number 1."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _a_boolean_is_not_a_number(cls, value: Any, found: ValidationInfo) -> Any:
+        wanted = cls.model_fields[str(found.field_name)].annotation
+        if isinstance(value, bool) and wanted is not bool:
+            raise ValueError("not true or false")
+        return value
+
+
+class DataConfig(_Group):
     """The labelled sentences and their use."""
 
     train: tuple[Path, ...] = Field(
@@ -72,7 +84,7 @@ class DataConfig(Section):
         return files
 
 
-class ModelConfig(Section):
+class ModelConfig(_Group):
     """Dropout in the classifier."""
 
     dropout: float = Field(default=0.1, ge=0, lt=1, description="a probability under 1")
@@ -81,7 +93,7 @@ class ModelConfig(Section):
     )
 
 
-class OptimisationConfig(Section):
+class OptimisationConfig(_Group):
     """How the weights are trained."""
 
     learning_rate: float = Field(gt=0, le=0.1, description="a rate above 0 and up to 0.1")
@@ -117,7 +129,7 @@ class OptimisationConfig(Section):
     )
 
 
-class DistillConfig(Section):
+class DistillConfig(_Group):
     """Teacher models, the text that they label, and the encoder layers that the student keeps."""
 
     teachers: tuple[Path, ...] = Field(
@@ -154,7 +166,7 @@ class DistillConfig(Section):
         return files
 
 
-class AbstentionConfig(Section):
+class AbstentionConfig(_Group):
     """When a label counts as certain."""
 
     coverage: float = Field(
@@ -162,7 +174,7 @@ class AbstentionConfig(Section):
     )
 
 
-class ExportConfig(Section):
+class ExportConfig(_Group):
     """The gate that an exported model must pass."""
 
     min_agreement: Share = Field(default=0.99, description="a share of the sentences, 0 to 1")

@@ -224,6 +224,7 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
             "distill.unlabelled is ['a.txt']",
             "a teacher must label them",
         ),
+        ("optimisation.early_stopping=on", "optimisation.early_stopping is True", "not true or"),
         ("distill.unlabelled=a.txt", "distill.unlabelled is 'a.txt'", "as in [archive.jsonl"),
     ],
 )

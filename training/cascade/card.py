@@ -41,15 +41,18 @@ A label is certain if its probability is at least {threshold:.3f}.
 """
 
 
-_ALSO = """They were also used to choose and calibrate the two
-models, and for the threshold of this cascade"""
+_ALSO = (
+    "They were also used to choose and calibrate {models}, and for the threshold of this cascade"
+)
 _ONLY = "The threshold of this cascade was chosen on them"
 
 
-def render_card(manifest: Manifest, files: Sequence[str], command: str, *, known: bool) -> str:
+def render_card(
+    manifest: Manifest, files: Sequence[str], command: str, *, known: Sequence[str]
+) -> str:
     """Return the card as Markdown that begins with the Hugging Face metadata block.
 
-    `known` says whether the two models were chosen and calibrated on the same sentences.
+    `known` are those of the two models that were chosen and calibrated on the same sentences.
     """
     metrics, cascade = manifest.metrics, manifest.cascade
     assert cascade is not None
@@ -62,6 +65,7 @@ def render_card(manifest: Manifest, files: Sequence[str], command: str, *, known
         f"| {name} | {metrics[key]:.3f} | {_span(metrics['intervals'][key])} |"
         for key, name in names.items()
     )
+    both = "the two\nmodels" if len(known) == 2 else ", ".join(f"`{model}`" for model in known)
     labels = "\n".join(
         f"| {name} | {row['precision']:.3f} | {row['recall']:.3f} | {row['f1']:.3f} "
         f"| {row['support']:,} |"
@@ -75,7 +79,7 @@ def render_card(manifest: Manifest, files: Sequence[str], command: str, *, known
         asked=metrics["second_asked"],
         sentences=metrics["sentences"],
         files=", ".join(files),
-        used=_ALSO if known else _ONLY,
+        used=_ALSO.format(models=both) if known else _ONLY,
         rows=rows,
         labels=labels,
         threshold=manifest.threshold,

@@ -35,6 +35,7 @@ from training.evaluate.measure import Answers, answer
 from training.evaluate.metrics import classification_metrics, coverage_accuracy
 from training.export.golden import golden_predictions
 from training.labelled.reading import fingerprint, read_labelled
+from training.labelled.sentence import LabelledSentence
 
 # The share of the labelled sentences that the threshold leaves certain, as in training.
 COVERAGE = 0.8
@@ -101,11 +102,8 @@ def make_cascade(
                 "golden_predictions": golden_predictions(classifier),
             }
         )
-        held_out = fingerprint(sentences, normalize)
-        known = all(
-            (how := bundle.manifest.provenance) and how.data.held_out.fingerprint == held_out
-            for bundle in (first, second)
-        )
+        both = (first, second)
+        known = [one.manifest.model for one in both if calibrated_on(one, sentences)]
         files = [path.name for path in dev]
         card = render_card(manifest, files, shlex.join(command), known=known)
         (folder / "README.md").write_text(card, encoding="utf-8")
@@ -130,6 +128,15 @@ def _check(first: Bundle, second: Bundle, below: float) -> None:
             raise InputError(f"{bundle.folder}: is a cascade itself", "Name the models in it.")
     if not 0 < below < 1:
         raise InputError(f"--below {below:g}: not between 0 and 1", "Try 0.7.")
+
+
+def calibrated_on(bundle: Bundle, sentences: Sequence[LabelledSentence]) -> bool:
+    """Tell whether a model was chosen and calibrated on these sentences, after its normaliser."""
+    manifest = bundle.manifest
+    return manifest.provenance is not None and (
+        manifest.provenance.data.held_out.fingerprint
+        == fingerprint(sentences, NORMALIZERS[manifest.normalizer.name].apply)
+    )
 
 
 def _stage(bundle: Bundle, folder: Path, place: str) -> Stage:

@@ -8,7 +8,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from serving.bundle import Manifest
-from serving.provenance import Provenance
+from serving.provenance import Provenance, Side
 
 _FOLDER = Path(__file__).parent
 _TASK = "text-classification"
@@ -30,7 +30,7 @@ def render_card(manifest: Manifest, provenance: Provenance) -> str:
         intervals=manifest.metrics.get("intervals"),
         provenance=provenance,
         config=provenance.config,
-        data={"train": provenance.data.train, "held_out": provenance.data.held_out},
+        sides=_sides(provenance, runs),
         runs=runs,
         students=_students(runs),
         span=_span,
@@ -73,6 +73,24 @@ def metadata(manifest: Manifest, provenance: Provenance) -> ModelCardData:
             for kind, name, value, arguments in figures
         ],
     )
+
+
+def _sides(
+    provenance: Provenance, runs: Sequence[Provenance]
+) -> list[tuple[str, Side, Sequence[str]]]:
+    """Return name, sentences and files of what was learned, once if all runs agree, and held out.
+
+    Runs whose mean the weights are may have learned different sentences.
+    """
+    learned: dict[str, list[Provenance]] = {}
+    for run in runs:
+        learned.setdefault(run.data.train.fingerprint, []).append(run)
+    rows: list[tuple[str, Side, Sequence[str]]] = []
+    for alike in learned.values():
+        name = "train" if len(learned) == 1 else f"train ({len(alike)} of {len(runs)} runs)"
+        rows.append((name, alike[0].data.train, alike[0].config["data"]["train"]))
+    rows.append(("held out", provenance.data.held_out, provenance.config["data"]["dev"]))
+    return rows
 
 
 def _students(runs: Sequence[Provenance]) -> list[tuple[Provenance, int]]:

@@ -81,6 +81,7 @@ class _Quantizer:
         self.model = model
         self.graph = model.graph
         self.weights = {item.name: item for item in self.graph.initializer}
+        self._inline_copies()
         self.makers = {name: node for node in self.graph.node for name in node.output}
         self.readers: dict[str, list[NodeProto]] = {}
         for node in self.graph.node:
@@ -111,7 +112,7 @@ class _Quantizer:
             self._constant(kind.steps, np.float32(steps))
             self._constant(kind.least, np.float32(least))
         for node in self.graph.node:
-            if self._is_product(node) and node.input[0] in peaks:
+            if node.input and node.input[0] in peaks and self._has_own_matrix(node):
                 self._product_by_channel(node, peaks[node.input[0]])
             elif self._is_product(node):
                 self._product_by_row(node)
@@ -123,6 +124,19 @@ class _Quantizer:
         self.graph.node.extend(self.nodes)
         self._drop_unused_weights()
         self.model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+
+    def _inline_copies(self) -> None:
+        """Read matrices that layers share (ALBERT) without the exporter's Identity nodes."""
+        copies = {
+            node.output[0]: node.input[0]
+            for node in self.graph.node
+            if node.op_type == "Identity" and self._is_matrix(node.input[0])
+        }
+        kept = [node for node in self.graph.node if node.output[0] not in copies]
+        for node in kept:
+            node.input[:] = [copies.get(name, name) for name in node.input]
+        del self.graph.node[:]
+        self.graph.node.extend(kept)
 
     def _is_matrix(self, name: str) -> bool:
         weight = self.weights.get(name)
@@ -136,8 +150,17 @@ class _Quantizer:
     def _is_product(self, node: NodeProto) -> bool:
         return node.op_type == "MatMul" and self._is_matrix(node.input[1])
 
+    def _has_own_matrix(self, node: NodeProto) -> bool:
+        """Tell whether a node is a product whose matrix no other activation is multiplied with.
+
+        Only such a matrix can hold the channel scales of its activation.
+        """
+        return self._is_product(node) and all(
+            reader.input[0] == node.input[0] for reader in self.readers[node.input[1]]
+        )
+
     def _products_of(self, activation: str) -> list[NodeProto]:
-        return [node for node in self.readers.get(activation, []) if self._is_product(node)]
+        return [node for node in self.readers.get(activation, []) if self._has_own_matrix(node)]
 
     def _is_gelu(self, activation: str, within: int = _GELU_NODES) -> bool:
         """Tell whether an activation is x * (erf(x / sqrt(2)) + 1) / 2, in whatever order."""

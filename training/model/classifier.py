@@ -79,6 +79,11 @@ def load_encoder(source: Source | Path, *, dropout: float | None = None) -> PreT
     verbosity = logging.get_verbosity()
     try:
         config = AutoConfig.from_pretrained(source.name, **place)
+        if config.is_encoder_decoder:
+            raise InputError(
+                f"encoder: {source.name} is an encoder-decoder model ({config.model_type})",
+                "Name an encoder such as BERT, XLM-R or AraBERT.",
+            )
         if dropout is not None:
             config.update(dict.fromkeys(_dropouts(config), dropout))
         logging.set_verbosity_error()  # it warns of the weights that we leave out
@@ -105,7 +110,10 @@ def load_encoder(source: Source | Path, *, dropout: float | None = None) -> PreT
 
 
 def load_encoder_tokenizer(source: Source) -> PreTrainedTokenizerBase:
-    """Load the tokenizer of an encoder; raise InputError for a broken or slow one."""
+    """Load the tokenizer of an encoder.
+
+    Raises InputError for a broken or slow one, or one without a padding token.
+    """
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             source.name, revision=source.revision, local_files_only=source.local_files_only
@@ -116,6 +124,12 @@ def load_encoder_tokenizer(source: Source) -> PreTrainedTokenizerBase:
         raise InputError(
             f"encoder: {source.name} has only a slow (Python) tokenizer",
             "Use an encoder with a tokenizer.json.",
+        )
+    if tokenizer.pad_token_id is None:
+        raise InputError(
+            f"encoder: the tokenizer of {source.name} has no padding token",
+            "Name an encoder such as BERT, XLM-R or AraBERT, or set pad_token in its "
+            "tokenizer_config.json.",
         )
     return tokenizer
 
@@ -146,10 +160,16 @@ def freeze_layers(encoder: PreTrainedModel, count: int) -> None:
         for child in encoder.modules()
         if isinstance(child, nn.ModuleList) and len(child) == depth
     ]
-    if not lists or count > depth:
+    if count > depth:
         raise InputError(
             f"optimisation.frozen_layers: {count} of {depth} layers",
             "Freeze no more layers than the encoder has, or 0.",
+        )
+    if not lists or not hasattr(encoder, "embeddings"):
+        raise InputError(
+            f"optimisation.frozen_layers: {type(encoder).__name__} does not keep its layers in "
+            "one list, or its embeddings in one place",
+            "Set it to 0, or use another encoder.",
         )
     for part in (encoder.embeddings, *lists[0][:count]):
         part.requires_grad_(requires_grad=False)

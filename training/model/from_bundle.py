@@ -4,6 +4,7 @@ int8 rounding cannot be undone. Everything else can: a weight is its integers ti
 and where int8 moved a factor of an activation's channels into the weights, without that factor.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ _REMEDY = "Name a bundle that `rasd train` or `rasd export` has made."
 _BIAS, _WEIGHT = ".bias", ".weight"
 # The inputs of MatMulIntegerToFloat: integers, matrix, and the scale of each column.
 _INTEGERS, _MATRIX, _COLUMN = 0, 1, 3
+# The result of a linear layer without a bias, as in /encoder/layers.0/attn/Wqkv/MatMul_output_0.
+_MODULE = re.compile(r"/(.+)/MatMul_(?:output_0|columns_scaled)")
 
 
 def restore_checkpoint(
@@ -54,12 +57,16 @@ def restore_checkpoint(
         dropout=settings.dropout,
     )
     try:
-        model.load_state_dict(graph_weights(onnx.load(source.folder / "model.onnx")))
+        weights = graph_weights(onnx.load(source.folder / "model.onnx"))
+        if lost := sorted(model.state_dict().keys() ^ weights.keys()):
+            raise LookupError(f"{len(lost):,} of them, such as {lost[0]}")
+        model.load_state_dict(weights)
     except (LookupError, RuntimeError) as error:
         raise InputError(
-            f"{source.folder / 'model.onnx'}: its weights cannot be told apart: "
+            f"{source.folder / 'model.onnx'}: its weights cannot be restored: "
             + " ".join(str(error).split()),
-            _REMEDY,
+            f"{_REMEDY} Of some architectures (DeBERTa) a bundle does not hold all weights: "
+            "train from the `checkpoint` folder beside it.",
         ) from error
     with atomic_folder(out) as folder:
         save_checkpoint(
@@ -86,44 +93,54 @@ def graph_weights(model: ModelProto) -> dict[str, Tensor]:
         parameter = name.removesuffix("_int8")
         if parameter != name and parameter.endswith(_WEIGHT):
             weights[parameter] = table * graph.constants[f"{parameter}_scale"]
-    # The exporter numbers the matrices of linear layers, but their biases keep their names.
+    # The exporter numbers the matrices of linear layers, but their biases keep their names, and
+    # products without one have the name of their module.
+    found = set()
     for bias in [name for name in weights if name.endswith(_BIAS)]:
-        matrix = graph.matrix_beside(bias)
-        if matrix is not None:
-            weights[bias.removesuffix(_BIAS) + _WEIGHT] = matrix.T
+        product = graph.product_beside(bias)
+        if product is not None:
+            weights[bias.removesuffix(_BIAS) + _WEIGHT] = graph.matrix(product).T
+            found.add(product.input[_MATRIX])
+    for product in graph.products:
+        module = _MODULE.fullmatch(product.output[0])
+        if module and product.input[_MATRIX] not in found:
+            weights[module[1].replace("/", ".") + _WEIGHT] = graph.matrix(product).T
     return {
         name: torch.from_numpy(np.array(values, np.float32)) for name, values in weights.items()
     }
 
 
 class _Graph:
-    """A graph's constants and nodes, and which node writes and reads each value."""
+    """A graph's constants and products, and which node writes and reads each value."""
 
     def __init__(self, model: ModelProto) -> None:
         graph = model.graph
         self.constants: dict[str, NDArray[Any]] = {
             item.name: numpy_helper.to_array(item) for item in graph.initializer
         }
+        self.products = [node for node in graph.node if self._is_product(node)]
         self._makers = {name: node for node in graph.node for name in node.output}
         self._readers = {name: node for node in graph.node for name in node.input}
 
-    def matrix_beside(self, bias: str) -> NDArray[np.float32] | None:
-        """Return the matrix (inputs, outputs) of the product that `bias` is added to, if any."""
+    def product_beside(self, bias: str) -> NodeProto | None:
+        """Return the product with a constant matrix that `bias` is added to, if any."""
         reader = self._readers[bias]
-        if reader.op_type == "MatMulIntegerToFloat":
-            return self._dequantized(reader)
-        if reader.op_type != "Add":
-            return None
-        product = self._makers.get(next(name for name in reader.input if name != bias))
-        if product is not None and product.op_type == "Mul":  # by the scale of each row
-            product = self._makers.get(product.input[0])
-        if product is None:
-            return None
-        if product.op_type == "MatMulIntegerToFloat":
-            return self._dequantized(product)
-        if product.op_type == "MatMul" and product.input[1] in self.constants:
-            return self.constants[product.input[1]].astype(np.float32)
-        return None
+        if reader.op_type == "Add":
+            reader = self._makers.get(next(name for name in reader.input if name != bias))
+            if reader is not None and reader.op_type == "Mul":  # by the scale of each row
+                reader = self._makers.get(reader.input[0])
+        return reader if reader is not None and self._is_product(reader) else None
+
+    def matrix(self, product: NodeProto) -> NDArray[np.float32]:
+        """Return the matrix (inputs, outputs) of a product, in single precision."""
+        if product.op_type == "MatMul":
+            return self.constants[product.input[_MATRIX]].astype(np.float32)
+        return self._dequantized(product)
+
+    def _is_product(self, node: NodeProto) -> bool:
+        return node.op_type in ("MatMul", "MatMulIntegerToFloat") and (
+            node.input[_MATRIX] in self.constants
+        )
 
     def _dequantized(self, product: NodeProto) -> NDArray[np.float32]:
         """Return the matrix (inputs, outputs) of an integer product."""

@@ -37,7 +37,10 @@ _FREE: dict[str, Any] = {
 
 
 def run_identity(config: TrainConfig, **further: Any) -> dict[str, Any]:
-    """Return everything that the weights depend on, by dotted key: configuration and `further`."""
+    """Return everything that the weights depend on, by dotted key: configuration and `further`.
+
+    A key of `further` replaces that of the configuration.
+    """
     return _flat(config.model_dump(mode="json", exclude=_FREE)) | further
 
 

@@ -1,5 +1,7 @@
 """The steps of `rasd train`: labelled sentences to a checkpoint and a bundle."""
 
+import hashlib
+import json
 import shlex
 import sys
 import tempfile
@@ -14,7 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 from transformers.utils import logging
 
 from serving.atomic import atomic_folder, check_place
-from serving.bundle import MANIFEST
+from serving.bundle import MANIFEST, sha256
 from serving.errors import InputError
 from serving.labels import LabelScheme
 from serving.onnx_model import TokenIds, load_tokenizer, tokenize
@@ -92,6 +94,7 @@ def train(
     scheme = LabelScheme.read(config.labels)
     normalize = NORMALIZERS[config.normalizer].apply
     sides = read_sides(config, scheme, normalize)
+    _check_weights(config, sides)
     sides.test.extend(tested)
     if process.is_main_process:
         _warn(sides.warnings)
@@ -109,9 +112,12 @@ def train(
     if process.is_main_process:
         identity = run_identity(
             config,
+            # The scheme, not its file: the logits are in the order of its names.
+            labels=list(scheme.names),
             data=data.model_dump(),
+            rows=_digest(sides.train, lessons.unlabelled),
             distill=distilled and distilled.model_dump(),
-            encoder_commit=source.commit,
+            encoder=_version(source),
             processes=process.num_processes,
         )
         if reserve(work, identity):
@@ -217,6 +223,16 @@ def _check_output(out: Path, work: Path) -> None:
         )
 
 
+def _check_weights(config: TrainConfig, sides: Sides) -> None:
+    """Raise InputError if no sentence would have a weight in the loss."""
+    taught = any(sentence.sure for sentence in sides.train) or config.distill.unlabelled
+    if not config.data.unsure_weight and not taught:
+        raise InputError(
+            "data.unsure_weight is 0, and every training sentence is unsure",
+            "Set it above 0, or add sentences that are sure.",
+        )
+
+
 def _check_length(config: TrainConfig, encoder: PreTrainedModel) -> None:
     longest = longest_input(encoder, config.max_length)
     if longest < config.max_length:
@@ -265,6 +281,21 @@ def _side(sentences: Sequence[LabelledSentence], scheme: LabelScheme, normalize:
         labels={name: sum(s.label == name for s in sentences) for name in scheme.names},
         fingerprint=fingerprint(sentences, normalize),
     )
+
+
+def _version(source: Source) -> str | list[str]:
+    """Return the commit of an encoder; of a folder the digests of its weights and tokenizer."""
+    folder = Path(source.name)
+    if not folder.is_dir():
+        return source.commit or source.revision
+    files = [*folder.glob("*.safetensors"), *folder.glob("*.bin"), *folder.glob("tokenizer.json")]
+    return [sha256(file) for file in sorted(files)]
+
+
+def _digest(sentences: Sequence[LabelledSentence], unlabelled: Sequence[str]) -> str:
+    """Return the SHA-256 of what is learned, in its order: stored soft labels are by row."""
+    rows = [(s.text, s.label, s.sure, s.second) for s in sentences]
+    return hashlib.sha256(json.dumps([rows, list(unlabelled)]).encode()).hexdigest()
 
 
 def _provenance(

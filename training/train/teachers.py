@@ -36,6 +36,7 @@ from training.labelled.reading import Normalize
 from training.labelled.sentence import LabelledSentence
 from training.labelled.splits import Sides, leak_key
 from training.model.checkpoint import SETTINGS, load_checkpoint, model_name
+from training.model.classifier import empty_encoder
 from training.train.linear import check_learnable, fit_linear
 from training.train.trainer import use_bf16
 
@@ -195,7 +196,8 @@ def read_unlabelled(
 def keep_layers(encoder: PreTrainedModel, layers: Sequence[int]) -> None:
     """Keep only these layers of the encoder, counted from 0 at the bottom.
 
-    Raises InputError for a layer that it does not have, or if its layers are not in one list.
+    Raises InputError for a layer that it does not have, if its layers are not in one list, or if
+    its configuration cannot describe an encoder of these layers.
     """
     depth = int(encoder.config.num_hidden_layers)
     wrong = [number for number in layers if number >= depth]
@@ -208,12 +210,27 @@ def keep_layers(encoder: PreTrainedModel, layers: Sequence[int]) -> None:
         for name, child in module.named_children():
             if isinstance(child, nn.ModuleList) and len(child) == depth:
                 setattr(module, name, nn.ModuleList(child[number] for number in layers))
-                encoder.config.num_hidden_layers = len(layers)
+                _describe_layers(encoder, layers)
                 return
     raise InputError(
         f"distill.layers: {type(encoder).__name__} does not keep its layers in one list",
         "Leave out distill.layers, or use another encoder.",
     )
+
+
+def _describe_layers(encoder: PreTrainedModel, layers: Sequence[int]) -> None:
+    """Change the configuration to that of an encoder with these of its layers alone."""
+    config = encoder.config
+    config.num_hidden_layers = len(layers)
+    if types := getattr(config, "layer_types", None):  # ModernBERT: local or global attention
+        config.layer_types = [types[number] for number in layers]
+    with torch.device("meta"):
+        described = empty_encoder(config).state_dict().keys()
+    if described != encoder.state_dict().keys():
+        raise InputError(
+            f"distill.layers: layer {layers[0]} of {type(encoder).__name__} cannot be the lowest",
+            "Keep layer 0 too, or leave out distill.layers.",
+        )
 
 
 def _linear_teacher(

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,10 @@ from serving import cli
 from serving.bundle import Bundle, shipped_model
 from serving.classifier import Classifier
 from serving.errors import InputError
+from serving.text.normalize import NORMALIZERS
+from training.cascade.card import render_card
+from training.cascade.run import calibrated_on
+from training.labelled.reading import fingerprint, read_labelled
 
 AUTHORED = Path(__file__).parents[3] / "data" / "authored.jsonl"
 BELOW = 0.9
@@ -147,3 +152,28 @@ def test_labels_of_another_colour_are_refused(labelled, tmp_path, capsys):
     (other / "bundle.json").write_text(json.dumps(manifest), "utf-8")
     assert make(tmp_path / "out", labelled, second=other) == 2
     assert "the same labels, but other Arabic names or colours" in capsys.readouterr().err
+
+
+def test_the_card_names_the_models_that_were_calibrated_on_the_same_sentences(cascade, labelled):
+    """Each after its own normaliser, which can change the text that a fingerprint is made of."""
+    both = Bundle.load(cascade)
+    sentences = read_labelled([labelled], both.scheme, NORMALIZERS["light"].apply).sentences
+    manifest = both.stages[1].manifest
+    seen = fingerprint(sentences, NORMALIZERS["arabert"].apply)
+    assert seen != fingerprint(sentences, NORMALIZERS["light"].apply)
+    data = manifest.provenance.data
+    data = data.model_copy(
+        update={"held_out": data.held_out.model_copy(update={"fingerprint": seen})}
+    )
+    normalizer = manifest.normalizer.model_copy(update={"name": "arabert"})
+    provenance = manifest.provenance.model_copy(update={"data": data})
+    other = replace(
+        both.stages[1],
+        manifest=manifest.model_copy(update={"normalizer": normalizer, "provenance": provenance}),
+    )
+    assert calibrated_on(other, sentences)
+    assert not calibrated_on(both.stages[1], sentences)
+    card = render_card(both.manifest, ["dev.jsonl"], "rasd", known=[manifest.model])
+    assert f"used to choose and calibrate `{manifest.model}`, and for the threshold" in card
+    card = render_card(both.manifest, ["dev.jsonl"], "rasd", known=[])
+    assert "The threshold of this cascade was chosen on them, so" in card

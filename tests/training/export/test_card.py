@@ -75,6 +75,24 @@ def test_trainings_that_learned_from_the_same_models_are_told_of_once():
         assert len(re.findall(line, text)) == 1
 
 
+def test_a_mean_of_runs_names_the_sentences_of_each():
+    manifest = changed()
+    run = manifest.provenance.runs()[0]
+    more = run.data.train.model_copy(update={"sentences": 1234567, "fingerprint": "f" * 64})
+    parts = [run.model_copy(update={"weights": str(number)}) for number in range(3)]
+    parts[2] = parts[2].model_copy(
+        update={
+            "data": run.data.model_copy(update={"train": more}),
+            "config": run.config | {"data": run.config["data"] | {"train": ["more.jsonl"]}},
+        }
+    )
+    mean = run.model_copy(update={"averaged": tuple(parts)})
+    text = card_of(manifest.model_copy(update={"provenance": mean}))
+    assert f"| train (2 of 3 runs) | {run.data.train.sentences:,} |" in text
+    assert re.search(r"\| train \(1 of 3 runs\) \| 1,234,567 \|.* more\.jsonl \| `f{16}` \|", text)
+    assert "| train |" not in text
+
+
 @pytest.mark.parametrize("intervals", [{}, {"intervals": with_intervals()}], ids=["old", "new"])
 def test_every_row_of_a_table_has_the_cells_of_its_head(intervals):
     text = card_of(changed(**intervals))

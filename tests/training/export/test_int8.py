@@ -5,14 +5,21 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import numpy as np  # noqa: E402
+import onnx  # noqa: E402
 import onnxruntime  # noqa: E402
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
+from transformers import AlbertConfig  # noqa: E402
 
 from serving.onnx_model import OnnxModel  # noqa: E402
 from training.export.int8 import quantize_int8  # noqa: E402
 from training.export.onnx_graph import check_parity, export_onnx  # noqa: E402
-from training.model.classifier import SentenceClassifier, load_encoder  # noqa: E402
+from training.model.classifier import (  # noqa: E402
+    SentenceClassifier,
+    empty_encoder,
+    load_encoder,
+)
+from training.model.from_bundle import graph_weights  # noqa: E402
 
 RANDOM = np.random.default_rng(7)
 CALIBRATION = [RANDOM.integers(8, 900, size).tolist() for size in range(5, 60)]
@@ -67,6 +74,38 @@ def test_int8_weights_take_a_quarter_of_the_space(graphs, tmp_path):
     quantize_int8(tmp_path / "fp32.onnx", tmp_path / "int8.onnx", CALIBRATION)
     sizes = [(tmp_path / name).stat().st_size for name in ("int8.onnx", "fp32.onnx")]
     assert sizes[0] < 0.55 * sizes[1]  # a tiny graph is half nodes and names
+
+
+def test_layers_that_share_their_matrices_are_int8_too(tmp_path):
+    """In ALBERT. A product left in single precision would also depend on the batch."""
+    torch.manual_seed(0)
+    config = AlbertConfig(
+        vocab_size=900,
+        embedding_size=16,
+        hidden_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    model = SentenceClassifier(empty_encoder(config), labels=5, dropout=0.1)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, mean=0.1, std=0.3)
+    export_onnx(model, tmp_path / "fp32.onnx")
+    quantize_int8(tmp_path / "fp32.onnx", tmp_path / "int8.onnx", CALIBRATION)
+    graph = onnx.load(tmp_path / "int8.onnx")
+    matrices = [item for item in graph.graph.initializer if len(item.dims) == 2]
+    assert all(item.data_type == onnx.TensorProto.INT8 for item in matrices if min(item.dims) > 5)
+    full, int8 = (
+        OnnxModel(tmp_path / name, padding_id=0, threads=1) for name in ("fp32.onnx", "int8.onnx")
+    )
+    expected = full.logits(CALIBRATION)
+    error = int8.logits(CALIBRATION) - expected
+    assert np.sqrt((error**2).mean()) < 0.1 * expected.std()
+    weights = graph_weights(graph)
+    assert weights.keys() == model.state_dict().keys()
+    for name, values in model.state_dict().items():
+        assert (weights[name] - values).norm() < 0.02 * values.norm(), name
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,5 +1,7 @@
 """An encoder or a checkpoint with a broken file is refused in two lines that name it."""
 
+import copy
+import json
 import shutil
 
 import pytest
@@ -7,10 +9,13 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from transformers import (  # noqa: E402
+    AlbertConfig,
     BertConfig,
+    ModernBertConfig,
     MPNetConfig,
     NystromformerConfig,
     RobertaConfig,
+    T5Config,
     XLMRobertaConfig,
     XLNetConfig,
 )
@@ -19,11 +24,13 @@ from serving.errors import InputError  # noqa: E402
 from training.model.checkpoint import load_checkpoint  # noqa: E402
 from training.model.classifier import (  # noqa: E402
     empty_encoder,
+    freeze_layers,
     load_encoder,
     load_encoder_tokenizer,
     longest_input,
 )
 from training.model.hub import find_source  # noqa: E402
+from training.train.teachers import keep_layers  # noqa: E402
 
 
 @pytest.fixture
@@ -61,6 +68,22 @@ def test_a_checkpoint_whose_weights_were_cut_off(tiny_run, damaged):
         load_checkpoint(folder)
 
 
+def test_a_tokenizer_without_a_padding_token(tiny_encoder, tmp_path):
+    folder = tmp_path / "encoder"
+    shutil.copytree(tiny_encoder, folder)
+    path = folder / "tokenizer_config.json"
+    settings = json.loads(path.read_text(encoding="utf-8")) | {"pad_token": None}
+    path.write_text(json.dumps(settings), encoding="utf-8")
+    with pytest.raises(InputError, match=f"the tokenizer of {folder} has no padding token\n"):
+        load_encoder_tokenizer(find_source(folder))
+
+
+def test_an_encoder_decoder_model(tmp_path):
+    T5Config().save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=r"is an encoder-decoder model \(t5\)\n"):
+        load_encoder(tmp_path)
+
+
 SMALL = {
     "hidden_size": 32,
     "num_hidden_layers": 1,
@@ -95,3 +118,24 @@ def test_positions_that_are_relative_or_in_a_larger_table():
     assert longest_input(empty_encoder(unlimited), 128) == 128
     larger = NystromformerConfig(**SMALL, max_position_embeddings=80)
     assert longest_input(empty_encoder(larger), 128) == 80
+
+
+def test_layers_that_share_their_weights_cannot_be_frozen():
+    shared = empty_encoder(AlbertConfig(**SMALL | {"num_hidden_layers": 2}, embedding_size=16))
+    with pytest.raises(InputError, match="AlbertModel does not keep its layers in one list"):
+        freeze_layers(shared, 1)
+
+
+def test_layers_of_modernbert_keep_their_kind_of_attention():
+    """Its configuration lists a kind for every layer; its lowest layer lacks a normalisation."""
+    config = ModernBertConfig(
+        **SMALL | {"num_hidden_layers": 4, "pad_token_id": 0},
+        layer_types=["full_attention", "sliding_attention", "sliding_attention", "full_attention"],
+    )
+    kept = empty_encoder(copy.deepcopy(config))
+    keep_layers(kept, [0, 2])
+    assert kept.config.layer_types == ["full_attention", "sliding_attention"]
+    again = empty_encoder(kept.config)
+    again.load_state_dict(kept.state_dict())
+    with pytest.raises(InputError, match="layer 1 of ModernBertModel cannot be the lowest\n"):
+        keep_layers(empty_encoder(config), [1, 3])

@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 import numpy as np  # noqa: E402
 import onnx  # noqa: E402
 from onnx import numpy_helper  # noqa: E402
+from transformers import ModernBertConfig  # noqa: E402
 
 from serving.bundle import sha256, shipped_model  # noqa: E402
 from serving.classifier import Classifier  # noqa: E402
@@ -21,7 +22,11 @@ from training.export.onnx_graph import export_onnx  # noqa: E402
 from training.export.run import export_folder  # noqa: E402
 from training.labelled.reading import read_labelled  # noqa: E402
 from training.model.checkpoint import HELD_OUT  # noqa: E402
-from training.model.classifier import SentenceClassifier, load_encoder  # noqa: E402
+from training.model.classifier import (  # noqa: E402
+    SentenceClassifier,
+    empty_encoder,
+    load_encoder,
+)
 from training.model.from_bundle import graph_weights, restore_checkpoint  # noqa: E402
 from training.train.teachers import load_teacher  # noqa: E402
 
@@ -45,6 +50,28 @@ def test_a_graph_in_single_precision_gives_back_every_weight_exactly(model, tmp_
     assert weights.keys() == model.state_dict().keys()
     for name, values in model.state_dict().items():
         assert torch.equal(weights[name], values), name
+
+
+@pytest.mark.parametrize("calibration", [CALIBRATION, []], ids=["by channel", "by row"])
+def test_an_encoder_whose_products_have_no_bias_is_restored(calibration, tmp_path):
+    config = ModernBertConfig(
+        vocab_size=900,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        pad_token_id=0,
+    )
+    torch.manual_seed(0)
+    model = SentenceClassifier(empty_encoder(config), labels=5, dropout=0.1)
+    for parameter in model.parameters():
+        torch.nn.init.uniform_(parameter, 0.5, 1.5)
+    export_onnx(model, tmp_path / "fp32.onnx")
+    quantize_int8(tmp_path / "fp32.onnx", tmp_path / "int8.onnx", calibration)
+    weights = graph_weights(onnx.load(tmp_path / "int8.onnx"))
+    assert weights.keys() == model.state_dict().keys()
+    for name, values in model.state_dict().items():
+        assert (weights[name] - values).norm() < 0.02 * values.norm(), name
 
 
 @pytest.mark.parametrize("calibration", [CALIBRATION, []], ids=["by channel", "by row"])

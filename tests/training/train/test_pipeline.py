@@ -204,3 +204,15 @@ def test_training_continues_from_a_bundle_head_included_and_the_record_says_so(
     assert Bundle.load(bundle).manifest.provenance.started_from == model
     card = (bundle / "README.md").read_text(encoding="utf-8")
     assert f"started from the int8 weights of the bundle `{model}`" in card
+
+
+def test_sentences_that_are_all_without_weight_are_refused(tiny_encoder, authored, tmp_path):
+    """Their loss would be 0, and the bundle that of an untrained model."""
+    labelled = tmp_path / "labelled.jsonl"
+    rows = [json.dumps(row | {"sure": False}, ensure_ascii=False) + "\n" for row in authored[:300]]
+    labelled.write_text("".join(rows), encoding="utf-8")
+    settings = [f"encoder={tiny_encoder}", f"data.train=[{labelled}]", "data.unsure_weight=0"]
+    config = load_config(ROOT / "configs" / "arabert.yaml", [*settings, "max_length=48"])
+    with pytest.raises(InputError, match="every training sentence is unsure\n"):
+        train(config, tmp_path / "out", command=["rasd", "train"])
+    assert not (tmp_path / "out").exists()

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -12,9 +13,13 @@ import pytest
 
 pytest.importorskip("torch")
 
+from safetensors.torch import load_file, save_file
+
 from serving.errors import InputError
+from training.config import load_config
 from training.train.batches import LengthSampler
 from training.train.resume import discard, newest_checkpoint, reserve
+from training.train.run import train
 
 ROOT = Path(__file__).parents[3]
 RASD = Path(sys.executable).with_name("rasd")
@@ -90,6 +95,40 @@ def test_another_run_does_not_go_on_from_what_is_there(tmp_path):
         reserve(folder, {"max_length": 48, "data": {"train": "b"}})
     assert reserve(folder, {"max_length": 64, "data": {"train": "a"}})
     assert newest_checkpoint(folder).name == "checkpoint-5"
+
+
+@pytest.mark.parametrize("changed", ["labels", "rows", "encoder"])
+def test_a_run_does_not_resume_with_labels_rows_or_an_encoder_that_have_changed(
+    tiny_encoder, tiny_run, tmp_path, monkeypatch, changed
+):
+    """The same files by name, and the same sentences and labels: their order is another one."""
+    labels, rows, encoder = (tmp_path / name for name in ("labels.yaml", "rows.jsonl", "encoder"))
+    shutil.copy(ROOT / "configs" / "labels.yaml", labels)
+    shutil.copy(tiny_run.parent / "labelled.jsonl", rows)
+    shutil.copytree(tiny_encoder, encoder)
+    settings = (f"labels={labels}", f"data.train=[{rows}]", f"encoder={encoder}", "max_length=48")
+    config = load_config(ROOT / "configs" / "arabert.yaml", settings)
+
+    def killed(model, examples, config, folder, **_):
+        (folder / "checkpoint-5").mkdir()
+        (folder / "checkpoint-5" / "complete").touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("training.train.run.fine_tune", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "out", command=["rasd", "train"])
+    if changed == "labels":
+        head, *names = labels.read_text(encoding="utf-8").split("  - name:")
+        labels.write_text("  - name:".join([head, *names[::-1]]), encoding="utf-8")
+    elif changed == "rows":
+        lines = rows.read_text(encoding="utf-8").splitlines(keepends=True)
+        rows.write_text("".join(lines[::-1]), encoding="utf-8")
+    else:
+        weights = load_file(encoder / "model.safetensors")
+        weights["embeddings.word_embeddings.weight"] += 1
+        save_file(weights, encoder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(InputError, match=f"unfinished run with another {changed}\n"):
+        train(config, tmp_path / "out", command=["rasd", "train"])
 
 
 @pytest.mark.parametrize("name", ["thesis.docx", "checkpoint-5/complete", "old/result.json"])
