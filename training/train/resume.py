@@ -1,7 +1,9 @@
 """An unfinished run on disk: its identity, and the checkpoints that it resumes from."""
 
+import hashlib
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,11 @@ from accelerate import PartialState
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from serving.atomic import atomic_file, check_place
+from serving.bundle import sha256
 from serving.errors import InputError
 from training.config import TrainConfig
+from training.labelled.sentence import LabelledSentence
+from training.model.hub import Source
 from training.train.optimisation import WeightAverage
 
 _IDENTITY = "run.json"
@@ -42,6 +47,21 @@ def run_identity(config: TrainConfig, **further: Any) -> dict[str, Any]:
     A key of `further` replaces that of the configuration.
     """
     return _flat(config.model_dump(mode="json", exclude=_FREE)) | further
+
+
+def encoder_version(source: Source) -> str | list[str]:
+    """Return the commit of an encoder; of a folder the digests of its weights and tokenizer."""
+    folder = Path(source.name)
+    if not folder.is_dir():
+        return source.commit or source.revision
+    files = [*folder.glob("*.safetensors"), *folder.glob("*.bin"), *folder.glob("tokenizer.json")]
+    return [sha256(file) for file in sorted(files)]
+
+
+def rows_digest(sentences: Sequence[LabelledSentence], unlabelled: Sequence[str]) -> str:
+    """Return the SHA-256 of what is learned, in its order: stored soft labels are by row."""
+    rows = [(s.text, s.label, s.sure, s.second) for s in sentences]
+    return hashlib.sha256(json.dumps([rows, list(unlabelled)]).encode()).hexdigest()
 
 
 def reserve(folder: Path, identity: dict[str, Any]) -> bool:

@@ -1,7 +1,5 @@
 """The steps of `rasd train`: labelled sentences to a checkpoint and a bundle."""
 
-import hashlib
-import json
 import shlex
 import sys
 import tempfile
@@ -16,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 from transformers.utils import logging
 
 from serving.atomic import atomic_folder, check_place
-from serving.bundle import MANIFEST, sha256
+from serving.bundle import MANIFEST
 from serving.errors import InputError
 from serving.labels import LabelScheme
 from serving.onnx_model import TokenIds, load_tokenizer, tokenize
@@ -55,7 +53,15 @@ from training.model.hub import Source, find_source
 from training.train.batches import to_examples
 from training.train.failures import DivergedError, memory_errors_explained
 from training.train.finetune import Examples, Trained, fine_tune
-from training.train.resume import PRECISION, SOFT_LABELS, discard, reserve, run_identity
+from training.train.resume import (
+    PRECISION,
+    SOFT_LABELS,
+    discard,
+    encoder_version,
+    reserve,
+    rows_digest,
+    run_identity,
+)
 from training.train.teachers import keep_layers, prepare_lessons
 from training.train.trainer import check_hardware_and_trackers, settle_precision
 
@@ -115,9 +121,9 @@ def train(
             # The scheme, not its file: the logits are in the order of its names.
             labels=list(scheme.names),
             data=data.model_dump(),
-            rows=_digest(sides.train, lessons.unlabelled),
+            rows=rows_digest(sides.train, lessons.unlabelled),
             distill=distilled and distilled.model_dump(),
-            encoder=_version(source),
+            encoder=encoder_version(source),
             processes=process.num_processes,
         )
         if reserve(work, identity):
@@ -281,21 +287,6 @@ def _side(sentences: Sequence[LabelledSentence], scheme: LabelScheme, normalize:
         labels={name: sum(s.label == name for s in sentences) for name in scheme.names},
         fingerprint=fingerprint(sentences, normalize),
     )
-
-
-def _version(source: Source) -> str | list[str]:
-    """Return the commit of an encoder; of a folder the digests of its weights and tokenizer."""
-    folder = Path(source.name)
-    if not folder.is_dir():
-        return source.commit or source.revision
-    files = [*folder.glob("*.safetensors"), *folder.glob("*.bin"), *folder.glob("tokenizer.json")]
-    return [sha256(file) for file in sorted(files)]
-
-
-def _digest(sentences: Sequence[LabelledSentence], unlabelled: Sequence[str]) -> str:
-    """Return the SHA-256 of what is learned, in its order: stored soft labels are by row."""
-    rows = [(s.text, s.label, s.sure, s.second) for s in sentences]
-    return hashlib.sha256(json.dumps([rows, list(unlabelled)]).encode()).hexdigest()
 
 
 def _provenance(
