@@ -1,6 +1,5 @@
 """The steps of `rasd train`: labelled sentences to a checkpoint and a bundle."""
 
-import shlex
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -18,20 +17,16 @@ from serving.bundle import MANIFEST
 from serving.errors import InputError
 from serving.labels import LabelScheme
 from serving.onnx_model import TokenIds, load_tokenizer, tokenize
-from serving.provenance import Data, Distilled, Provenance, Side
+from serving.provenance import Data
 from serving.terminal import tell
 from serving.text.normalize import NORMALIZERS
 from training.arrays import Float32Array
 from training.config import (
     FIXED_SEED,
-    SHIPPED_ENCODER,
-    SHIPPED_ENCODER_ID,
     TrainConfig,
     encoder_to_load,
 )
-from training.environment import environment
 from training.export.run import Predecessor, export_bundle
-from training.labelled.reading import Normalize, fingerprint
 from training.labelled.sentence import LabelledSentence
 from training.labelled.splits import Sides, read_sides
 from training.model.checkpoint import (
@@ -39,7 +34,6 @@ from training.model.checkpoint import (
     Checkpoint,
     CheckpointSettings,
     load_checkpoint,
-    model_name,
     save_checkpoint,
 )
 from training.model.classifier import (
@@ -49,10 +43,11 @@ from training.model.classifier import (
     load_encoder_tokenizer,
     longest_input,
 )
-from training.model.hub import Source, find_source
+from training.model.hub import find_source
 from training.train.batches import to_examples
 from training.train.failures import DivergedError, memory_errors_explained
-from training.train.finetune import Examples, Trained, fine_tune
+from training.train.finetune import Examples, fine_tune
+from training.train.record import encoder_name, provenance_of, side_of
 from training.train.resume import (
     PRECISION,
     SOFT_LABELS,
@@ -112,7 +107,8 @@ def train(
     tokenizer = load_encoder_tokenizer(source)
     lessons = prepare_lessons(config, scheme.names, sides, normalize)
     data = Data(
-        train=_side(sides.train, scheme, normalize), held_out=_side(sides.dev, scheme, normalize)
+        train=side_of(sides.train, scheme, normalize),
+        held_out=side_of(sides.dev, scheme, normalize),
     )
     distilled = lessons.provenance()
     if process.is_main_process:
@@ -159,7 +155,7 @@ def train(
         coverage=config.abstention.coverage,
         min_agreement=config.export.min_agreement,
         max_logit_difference=config.export.max_logit_difference,
-        provenance=_provenance(
+        provenance=provenance_of(
             config,
             data=data,
             distilled=distilled,
@@ -242,7 +238,7 @@ def _check_weights(config: TrainConfig, sides: Sides) -> None:
 def _check_length(config: TrainConfig, encoder: PreTrainedModel) -> None:
     longest = longest_input(encoder, config.max_length)
     if longest < config.max_length:
-        name = _encoder_name(config.encoder)
+        name = encoder_name(config.encoder)
         raise InputError(
             f"max_length: {config.max_length} tokens, but {name} has positions for {longest}",
             f"Set max_length to {longest} or less.",
@@ -279,53 +275,3 @@ def _sample(sides: Sides) -> list[str]:
     """Draw the training sentences on which int8 scales are calibrated."""
     order = np.random.default_rng(FIXED_SEED).permutation(len(sides.train))
     return [sides.train[index].text for index in order[:_SAMPLE]]
-
-
-def _side(sentences: Sequence[LabelledSentence], scheme: LabelScheme, normalize: Normalize) -> Side:
-    return Side(
-        sentences=len(sentences),
-        labels={name: sum(s.label == name for s in sentences) for name in scheme.names},
-        fingerprint=fingerprint(sentences, normalize),
-    )
-
-
-def _provenance(
-    config: TrainConfig,
-    *,
-    data: Data,
-    distilled: Distilled | None,
-    trained: Trained,
-    command: Sequence[str],
-    source: Source,
-    started_from: str | None,
-) -> Provenance:
-    """Return the record of a run; files lose their folders, which exist on one machine only."""
-    settings = config.model_dump(mode="json", exclude={"output", "labels"})
-    settings["encoder"] = _encoder_name(config.encoder)
-    for group, names in (
-        ("data", ("train", "dev", "corrections")),
-        ("distill", ("teachers", "unlabelled")),
-    ):
-        for name in names:
-            paths = getattr(getattr(config, group), name)
-            settings[group][name] = [path.name for path in paths]
-    return Provenance(
-        command=shlex.join(command),
-        config=settings,
-        encoder_commit=source.commit,
-        data=data,
-        distill=distilled,
-        history=trained.history,
-        kept=trained.kept,
-        environment=environment(),
-        started_from=started_from,
-    )
-
-
-def _encoder_name(encoder: Path | str) -> str:
-    """Return the encoder's hub id, our model's name with its digest, or the folder's name."""
-    if isinstance(encoder, str):
-        return encoder
-    if encoder.resolve() == SHIPPED_ENCODER.resolve():
-        return SHIPPED_ENCODER_ID
-    return model_name(encoder) if (encoder / SETTINGS).is_file() else encoder.name
