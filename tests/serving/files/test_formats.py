@@ -323,6 +323,19 @@ def test_every_sheet_of_a_workbook_is_a_table(tmp_path):
     ]
 
 
+def test_a_workbooks_escape_of_a_carriage_return_is_one(tmp_path):
+    """Excel writes it so where a cell was filled with line ends of Windows."""
+    packed = io.BytesIO()
+    book = openpyxl.Workbook()
+    book.active.append(["text"])
+    book.active.append(["خبر.CR\nنفي."])
+    book.save(packed)
+    with zipfile.ZipFile(packed) as old, zipfile.ZipFile(tmp_path / "a.xlsx", "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name).replace(b"CR", b"_x000D_"))
+    assert [d.text for d in read(tmp_path / "a.xlsx")] == ["خبر.\r\nنفي."]
+
+
 def test_row_groups_are_the_pieces_of_a_plan(tmp_path, monkeypatch):
     monkeypatch.setattr(planning, "SLICE_BYTES", 2000)
     table = pa.table({"text": [f"خبر رقم {n} " * 40 for n in range(200)], "n": range(200)})
