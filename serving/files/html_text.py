@@ -10,12 +10,17 @@ _BLOCK_NAMES = (
     "thead title tr ul"
 )
 _BLOCKS = frozenset(_BLOCK_NAMES.split())
-_INLINE = "a abbr b big cite code em font i img ins mark q s small span strong strike sub sup u"
+_INLINE = (
+    "a abbr audio b bdi bdo big cite code del em embed font i iframe img ins mark object q s small "
+    "span strike strong sub sup time u video"
+)
 _HIDDEN = frozenset(["script", "style", "noscript", "template"])
 # «5 < 6» and <رويترز> are no tags.
-_TAG = re.compile(
-    rf"</?(?:{'|'.join([*_BLOCKS, *_INLINE.split(), *_HIDDEN])})(?:\s[^<>]*)?/?>", re.IGNORECASE
-)
+_NAMES = "|".join([*_BLOCKS, *_INLINE.split(), *_HIDDEN])
+_TAG = re.compile(rf"</?(?:{_NAMES})(?:\s[^<>]*)?/?>", re.IGNORECASE)
+# Of a field whose tags are escaped once more, as many feeds have them. A lone <script> is what an
+# article writes about, and what follows it would be lost.
+_SURE = re.compile(rf"</(?:{_NAMES})\s*>|<br\s*/?>", re.IGNORECASE)
 _BLOCK = re.compile(rf"</?(?:{'|'.join(_BLOCKS)})(?:\s[^<>]*)?/?>", re.IGNORECASE)
 # Where a line break of the source ends a paragraph. WordPress keeps paragraphs as blank lines, and
 # text without any block, only with links or bold words, has the lines that its author wrote.
@@ -41,7 +46,7 @@ def html_to_text(text: str) -> tuple[str, bool]:
         return joined, True
     if "&" in text and _ENTITY.search(text):
         plain = html.unescape(text)
-        return plain, plain != text
+        return html_to_text(plain) if _SURE.search(plain) else (plain, plain != text)
     return text, False
 
 

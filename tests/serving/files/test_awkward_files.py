@@ -99,6 +99,11 @@ def test_what_a_page_shows_as_markup_is_text(tmp_path):
         ("أول <b>خبر</b>\nثان\nثالث", ["أول خبر", "ثان", "ثالث"]),
         ("<p>أول\nخبر</p><p>ثان</p>", ["أول خبر", "ثان"]),
         ("<div>أول\nخبر\r\n\r\nثان</div>", ["أول خبر", "ثان"]),
+        ("&lt;p&gt;أول&lt;/p&gt;&lt;p class=&quot;x&quot;&gt;ثان&lt;/p&gt;", ["أول", "ثان"]),
+        ("أول&lt;br /&gt;ثان", ["أول", "ثان"]),
+        ('أول\n\n<iframe src="https://a.example/1"></iframe>\n\nثان', ["أول", "ثان"]),
+        ("أول <bdi>خبر</bdi>", ["أول خبر"]),
+        ("كتب &lt;script&gt; في &lt;رويترز&gt;", ["كتب <script> في <رويترز>"]),
     ],
 )
 def test_paragraphs_survive_inline_tags_and_blank_lines(markup, lines):
