@@ -24,7 +24,7 @@ _SURE = re.compile(rf"</(?:{_NAMES})\s*>|<br\s*/?>", re.IGNORECASE)
 _BLOCK = re.compile(rf"</?(?:{'|'.join(_BLOCKS)})(?:\s[^<>]*)?/?>", re.IGNORECASE)
 # Where a line break of the source ends a paragraph. WordPress keeps paragraphs as blank lines, and
 # text without any block, only with links or bold words, has the lines that its author wrote.
-_BLANK_LINE = re.compile(r"(?:[^\S\n]*\n){2,}")
+_BLANK_LINE = re.compile(r"\n(?:[^\S\n]*+\n)++")
 _LINE_END = re.compile(r"\n")
 # Feeds wrap a field in such marks; a parser of HTML loses what is inside.
 _CDATA = ("<![CDATA[", "]]>")
@@ -40,7 +40,7 @@ def html_to_text(text: str) -> tuple[str, bool]:
         return html_to_text(whole.removeprefix(_CDATA[0]).removesuffix(_CDATA[1]))[0], True
     if "<" in text and _TAG.search(text):
         parser = _Text(paragraphs=_BLANK_LINE if _BLOCK.search(text) else _LINE_END)
-        parser.feed(text)
+        parser.feed(_finished(text))
         parser.close()
         joined = _BREAKS.sub("\n", _SPACES.sub(" ", "".join(parser.parts))).strip()
         return joined, True
@@ -48,6 +48,18 @@ def html_to_text(text: str) -> tuple[str, bool]:
         plain = html.unescape(text)
         return html_to_text(plain) if _SURE.search(plain) else (plain, plain != text)
     return text, False
+
+
+def _finished(text: str) -> str:
+    """Return `text` with the comments and tags that do not end escaped: nothing is lost with them.
+
+    Versions of the library differ in what they make of those, and some search the rest of the text
+    for the end of each, which takes quadratic time.
+    """
+    comments = text.rfind("-->") + 1
+    text = text[:comments] + text[comments:].replace("<!--", "&lt;!--")
+    head, end, tail = text.rpartition(">")
+    return head + end + tail.replace("<", "&lt;")
 
 
 class _Text(HTMLParser):
