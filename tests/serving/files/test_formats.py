@@ -22,6 +22,7 @@ from serving.errors import InputError, Problem
 from serving.files.documents import DocumentStream, read_documents
 from serving.files.fields import ReadOptions
 from serving.files.sources import find_sources
+from serving.files.telegram import is_export
 from serving.records import Document
 
 TEXTS = ["هز انفجار وسط المدينة.", "نفت الجماعة ذلك.\nوقالت «لا».", "تبنت الجماعة الهجوم."]
@@ -470,6 +471,11 @@ def test_an_array_whose_objects_look_like_a_chat_is_no_export_of_telegram(tmp_pa
     path = tmp_path / "a.json"
     path.write_text(json.dumps([{"text": TEXTS[0], "type": "group", "messages": []}]), "utf-8")
     assert [document.text for document in read(path)] == TEXTS[:1]
+
+
+@pytest.mark.timeout(20)
+def test_what_is_no_export_of_telegram_is_found_out_at_once():
+    assert not is_export("{" + '"type": "chat", ' * 50_000)
 
 
 def test_an_export_of_telegram_with_a_key_that_is_no_string_is_not_json(tmp_path):
