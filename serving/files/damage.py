@@ -66,8 +66,11 @@ def _damage(text: str) -> str | None:
     if first_bytes >= _MANY and first_bytes > 0.2 * len(text) and _AS_1256.search(text):
         return MOJIBAKE_1256
     if "\ufffd" in text or "???" in text:
-        lost = sum(map(len, _LOST.findall(text)))
-        if lost >= _MANY and lost > 0.2 * len(text):
+        runs = _LOST.findall(text)
+        lost = sum(map(len, runs))
+        # A single run of question marks beside words is emphasis.
+        several = len(runs) > 1 or not _LETTER.search(text)
+        if lost >= _MANY and lost > 0.2 * len(text) and several:
             return LOST
     return VISUAL if _is_visual(text) else None
 

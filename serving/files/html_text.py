@@ -10,16 +10,21 @@ _BLOCK_NAMES = (
     "thead title tr ul"
 )
 _BLOCKS = frozenset(_BLOCK_NAMES.split())
-_INLINE = "a abbr b big cite code em font i img ins mark q s small span strong strike sub sup u"
+_INLINE = (
+    "a abbr audio b bdi bdo big cite code del em embed font i iframe img ins mark object q s small "
+    "span strike strong sub sup time u video"
+)
 _HIDDEN = frozenset(["script", "style", "noscript", "template"])
 # «5 < 6» and <رويترز> are no tags.
-_TAG = re.compile(
-    rf"</?(?:{'|'.join([*_BLOCKS, *_INLINE.split(), *_HIDDEN])})(?:\s[^<>]*)?/?>", re.IGNORECASE
-)
+_NAMES = "|".join([*_BLOCKS, *_INLINE.split(), *_HIDDEN])
+_TAG = re.compile(rf"</?(?:{_NAMES})(?:\s[^<>]*)?/?>", re.IGNORECASE)
+# Of a field whose tags are escaped once more, as many feeds have them. A lone <script> is what an
+# article writes about, and what follows it would be lost.
+_SURE = re.compile(rf"</(?:{_NAMES})\s*>|<br\s*/?>", re.IGNORECASE)
 _BLOCK = re.compile(rf"</?(?:{'|'.join(_BLOCKS)})(?:\s[^<>]*)?/?>", re.IGNORECASE)
 # Where a line break of the source ends a paragraph. WordPress keeps paragraphs as blank lines, and
 # text without any block, only with links or bold words, has the lines that its author wrote.
-_BLANK_LINE = re.compile(r"(?:[^\S\n]*\n){2,}")
+_BLANK_LINE = re.compile(r"\n(?:[^\S\n]*+\n)++")
 _LINE_END = re.compile(r"\n")
 # Feeds wrap a field in such marks; a parser of HTML loses what is inside.
 _CDATA = ("<![CDATA[", "]]>")
@@ -35,14 +40,26 @@ def html_to_text(text: str) -> tuple[str, bool]:
         return html_to_text(whole.removeprefix(_CDATA[0]).removesuffix(_CDATA[1]))[0], True
     if "<" in text and _TAG.search(text):
         parser = _Text(paragraphs=_BLANK_LINE if _BLOCK.search(text) else _LINE_END)
-        parser.feed(text)
+        parser.feed(_finished(text))
         parser.close()
         joined = _BREAKS.sub("\n", _SPACES.sub(" ", "".join(parser.parts))).strip()
         return joined, True
     if "&" in text and _ENTITY.search(text):
         plain = html.unescape(text)
-        return plain, plain != text
+        return html_to_text(plain) if _SURE.search(plain) else (plain, plain != text)
     return text, False
+
+
+def _finished(text: str) -> str:
+    """Return `text` with the comments and tags that do not end escaped: nothing is lost with them.
+
+    Versions of the library differ in what they make of those, and some search the rest of the text
+    for the end of each, which takes quadratic time.
+    """
+    comments = text.rfind("-->") + 1
+    text = text[:comments] + text[comments:].replace("<!--", "&lt;!--")
+    head, end, tail = text.rpartition(">")
+    return head + end + tail.replace("<", "&lt;")
 
 
 class _Text(HTMLParser):

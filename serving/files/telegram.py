@@ -7,12 +7,13 @@ from serving.files.row import Row
 
 # How an export begins: one chat, or a whole account.
 _CHAT = re.compile(r'"type"\s*:\s*"\w*(?:chat|channel|group|bot|messages)"[^{}\[\]]*"messages"\s*:')
+_HEAD = 4096  # characters before the first message: a name, a type and a number
 _ACCOUNT = re.compile(r'\{\s*"about"\s*:\s*"Here is the data you requested')
 
 
 def is_export(head: str) -> bool:
     """Tell whether JSON that begins with `head` is an export."""
-    return head.startswith("{") and bool(_CHAT.search(head) or _ACCOUNT.match(head))
+    return head.startswith("{") and bool(_CHAT.search(head, 0, _HEAD) or _ACCOUNT.match(head))
 
 
 def message_row(message: dict[str, Any], chat: dict[str, Any], name: str, line: int) -> Row | None:

@@ -1,6 +1,7 @@
 """Excel workbooks to rows: every sheet is a table with a header."""
 
 import datetime
+import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
@@ -11,6 +12,8 @@ from serving.files.row import Row, Wanted, header_problem, listed
 
 # The texts of all cells, which are held at once; Excel's own limits allow far more.
 _MAX_STRINGS = 2**28  # bytes
+# How a workbook holds a control character, such as the carriage return of a line end from Windows.
+_CONTROL = re.compile(r"_x00([01][0-9A-Fa-f])_")
 
 
 def xlsx_rows(file: BinaryIO, name: str, columns: Sequence[Wanted]) -> Iterator[Row | Problem]:
@@ -79,4 +82,6 @@ def _check_size(file: BinaryIO) -> None:
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime.datetime | datetime.date | datetime.time):
         return value.isoformat()
+    if isinstance(value, str):
+        return _CONTROL.sub(lambda sign: chr(int(sign[1], 16)), value)
     return str(value) if isinstance(value, datetime.timedelta) else value

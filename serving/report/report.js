@@ -71,7 +71,8 @@ function table(className, heads, rows) {
 }
 
 function showHead() {
-  into("about", `${data.inputs.join(", ")} · labelled by ${data.models.join(", ")} · made on ${data.made}`);
+  const by = data.models.length ? `labelled by ${data.models.join(", ")}` : "no records";
+  into("about", `${data.inputs.join(", ")} · ${by} · made on ${data.made}`);
   const tiles = [
     ["sentences", number(data.sentences)],
     ["documents", number(data.documents)],
@@ -205,11 +206,13 @@ function showLists() {
   into("doubtful", paragraph("The lowest probabilities: here a correction teaches the model most."), quotes(data.doubtful));
 }
 
-// Letters that are often written for each other count as one, and vowel signs not at all.
+// Letters that are often written for each other count as one, as do their shapes in old PDF text;
+// vowel signs and invisible marks do not count at all.
 function folded(text) {
-  return text.toLowerCase()
-    .replace(/[\u064b-\u0655\u0670\u0640ءؤئ]/g, "").replace(/[أإآٱ]/g, "ا").replace(/ى/g, "ي").replace(/ة/g, "ه")
-    .replace(/[٠-٩]/g, (digit) => digit.charCodeAt(0) - 0x660);
+  return text.normalize("NFKC").toLowerCase()
+    .replace(/[\u064b-\u0655\u0670\u0640\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeffءؤئ]/g, "")
+    .replace(/[أإآٱ]/g, "ا").replace(/[ىی]/g, "ي").replace(/ک/g, "ك").replace(/ة/g, "ه")
+    .replace(/[٠-٩۰-۹]/g, (digit) => digit.charCodeAt(0) % 16);
 }
 
 function showTable() {

@@ -103,7 +103,7 @@ def _results_of(name: str) -> list[Source]:
         source
         for source in find_sources([name])
         if source.path
-        and source.kind not in ("text", "html")
+        and source.kind not in ("text", "html", "warc", "zip", "tar")
         and not (Path(name).is_dir() and _beside(source.path))
     ]
     if not sources:

@@ -16,9 +16,11 @@ _MIDDLE = frozenset("،,؛;:")
 # Writers use these for either side of a quotation; spacing and pairing say which side it is.
 DOUBLE_QUOTES = '"“”„‟″'
 CLOSING_QUOTES = DOUBLE_QUOTES + "'‘’‚«»‹›"
-# Marks of direction and of joining, which word processors leave anywhere in a text.
+# Marks of direction and of joining, which word processors leave anywhere in a text, and those that
+# make an emoji of the sign before them: «‼️» is «‼» and a mark.
 INVISIBLE = (
-    "\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"
+    "\u00ad\u061c\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e"
+    "\u2060\u2066\u2067\u2068\u2069\ufe0e\ufe0f\ufeff"
 )
 
 # In a quotation or bracket of at most this many code points no terminator is a boundary: it is one

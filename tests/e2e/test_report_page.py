@@ -40,7 +40,8 @@ def opened(browser, write_results, tmp_path) -> Callable[..., Page]:
 
     def open_page(results: list[dict[str, object]] | None = None, **options: object) -> Page:
         page_file = tmp_path / "report.html"
-        assert main(["report", str(write_results(results or made())), "-o", str(page_file)]) == 0
+        found = write_results(made() if results is None else results)
+        assert main(["report", str(found), "-o", str(page_file)]) == 0
         contexts.append(browser.new_context(**options))
         page = contexts[-1].new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -80,6 +81,15 @@ def test_an_editor_finds_a_sentence_however_it_is_spelled(opened):
     expect(rows).to_have_count(len(unsure))
 
 
+@pytest.mark.parametrize(
+    "query", ["نفت الوزارة ١٢٣", "نفت الوزارة ۱۲۳", "ﻧﻔﺖ ﺍﻟﻮﺯﺍﺭﺓ", "علي", "علی", "کركوك"]
+)
+def test_a_search_finds_shapes_of_letters_and_digits_and_no_marks(opened, query):
+    page = opened([{"text": "نف\u200dت الوز\u200fارة في كركوک ۱۲۳ أمر علی\ufeff"}, {"text": "حضر"}])
+    page.fill("#query", query)
+    expect(page.locator("table.rows tbody tr")).to_have_count(1)
+
+
 def test_arabic_runs_from_right_to_left_and_links_to_its_article(opened):
     page = opened()
     text = page.locator("table.rows .text").first
@@ -117,6 +127,12 @@ def test_results_without_dates_or_outlets_or_rows_make_a_page_too(opened):
     page = opened([{"text": "نفي"}])
     expect(page.locator("#time")).to_contain_text("no date")
     expect(page.locator("#outlets")).to_contain_text("no outlet")
+
+
+def test_a_file_without_records_makes_a_page_that_says_so(opened):
+    page = opened([])
+    expect(page.locator("#about")).to_contain_text("no records")
+    expect(page.get_by_role("status")).to_contain_text("0 found")
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 1280)])

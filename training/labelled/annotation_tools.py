@@ -232,13 +232,22 @@ def part(text: Any, start: Any, end: Any, quoted: str | None = None) -> str:
     """
     if not isinstance(text, str) or type(start) is not int or type(end) is not int:
         raise FormError(f"a span from {start!r} to {end!r} of the text {text!r}"[:100])
-    found = text[start:end]
-    if not 0 <= start < end <= len(text) or (quoted is not None and found != quoted):
-        units = text.encode("utf-16-le", "surrogatepass")[2 * start : 2 * end].decode(
-            "utf-16-le", "replace"
-        )
-        if quoted is None or units != quoted:
-            what = f"a span from {start} to {end}, of a text of {len(text)} characters"
-            raise FormError(what + (", is not the text that it quotes" if quoted else ""))
-        return units
-    return found
+    if 0 <= start < end:
+        found = text[start:end]
+        if end <= len(text) and (quoted is None or _words(found) == _words(quoted)):
+            return found
+        units = text.encode("utf-16-le", "surrogatepass")[2 * start : 2 * end]
+        found = units.decode("utf-16-le", "replace")
+        if quoted is not None and _words(found) == _words(quoted):
+            return found
+    what = f"a span from {start} to {end}, of a text of {len(text)} characters"
+    raise FormError(what + (", is not the text that it quotes" if quoted else ""))
+
+
+def _words(text: Any) -> list[str]:
+    """Return what a text and its quotation share.
+
+    Label Studio quotes what its page shows: spaces are collapsed, and a line break is written as a
+    backslash and an n.
+    """
+    return str(text).replace("\\n", " ").split()

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,6 +30,7 @@ from training.labelled.sentence import LabelledSentence
 
 # What a file may hold as a number, and is a name.
 _WRITTEN = ("label", "second", "annotator")
+_NO_CHARACTER = re.compile("[\0\ud800-\udfff]")  # NUL, and half a surrogate pair
 _LONGEST_COLUMN = 60  # characters; what is longer is a text, not a kind of sentence
 
 Normalize = Callable[[str], str]
@@ -141,8 +143,8 @@ def _sentences(
             yield from sentence
             continue
         key = normalize(sentence.text)
-        if problem := _text_problem(row, sentence.text, key):
-            yield problem
+        if what := _unreadable(sentence, key):
+            yield row.problem(what, "Write the sentence, or remove the record.")
             continue
         if damage := inspected(sentence.text)[1]:
             damaged.append(f"line {row.line}: {damage}")
@@ -271,20 +273,20 @@ def label_problem(row: Row, label: str, scheme: LabelScheme, field: str = "label
     return row.problem(what, f"The labels are {', '.join(scheme.names)}.{near}")
 
 
-def _text_problem(row: Row, text: str, normalized: str) -> Problem | None:
-    """Return why a text cannot be learned from, if it cannot."""
-    strange = next((c for c in text if c == "\0" or "\ud800" <= c <= "\udfff"), None)
+def _unreadable(sentence: LabelledSentence, normalized: str) -> str | None:
+    """Return why a sentence cannot be learned from or written to a file, if that is so."""
+    text = sentence.text
+    fields = {name: getattr(sentence, name) for name in ("text", "id", "source", "date")}
+    for name, value in (fields | sentence.columns).items():
+        if value and (found := _NO_CHARACTER.search(value)):
+            return f"{name!r} holds U+{ord(found[0]):04X}, which is not a character"
     if not text.strip():
-        what = "'text' is empty"
-    elif strange is not None:
-        what = f"'text' holds U+{ord(strange):04X}, which is not a character"
-    elif not normalized.strip():
-        what = f"'text' is {_clip(text)}, which is empty after normalising"
-    elif not any(unicodedata.category(c)[0] in "LN" for c in text):
-        what = f"'text' is {_clip(text)}, which has no letter or digit"
-    else:
-        return None
-    return row.problem(what, "Write the sentence, or remove the record.")
+        return "'text' is empty"
+    if not normalized.strip():
+        return f"'text' is {_clip(text)}, which is empty after normalising"
+    if not any(unicodedata.category(c)[0] in "LN" for c in text):
+        return f"'text' is {_clip(text)}, which has no letter or digit"
+    return None
 
 
 def _clip(value: object) -> str:

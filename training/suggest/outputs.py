@@ -1,7 +1,6 @@
 """Suggested sentences as Label Studio tasks, CSV or JSON Lines."""
 
-import csv
-import io
+import dataclasses
 import json
 import os
 from collections.abc import Sequence
@@ -10,17 +9,34 @@ from typing import Any
 
 from serving.atomic import atomic_file
 from serving.errors import InputError
-from serving.files.csv_cells import neutral
+from serving.files.writers import CsvWriter, JsonLinesWriter
 from serving.label_studio import Control, suggested_control, write_configuration
 from serving.labels import LabelScheme
 from serving.records import Record
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Row:
+    """A sentence whose label is for a person to fill in.
+
+    The model's label is not in `label`, or an untouched file would pass for a labelled one.
+    """
+
+    id: str
+    text: str
+    label: str
+    suggested: str | None
+    probability: float | None
+    model: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
 def write(records: Sequence[Record], scheme: LabelScheme, target: Path) -> list[Path]:
     """Write the records in the format of `check_output`; return the files, each whole or absent."""
     if target.suffix.lower() != ".json":
-        form = _csv if target.suffix.lower() == ".csv" else _json_lines
-        return [_replace(target, form([_row(record) for record in records]))]
+        return [_write_rows(records, target)]
     control = suggested_control(scheme)
     tasks = json.dumps([_task(record, control) for record in records], ensure_ascii=False, indent=1)
     return [
@@ -66,37 +82,24 @@ def _task(record: Record, control: Control) -> dict[str, Any]:
     }
 
 
-def _row(record: Record) -> dict[str, Any]:
-    """Return a row whose label is for a person to fill in.
-
-    The model's label is not in `label`, or an untouched file would pass for a labelled one.
-    """
-    return {
-        "id": _id(record),
-        "text": record.text,
-        "label": "",
-        "suggested": record.label,
-        "probability": record.probability,
-        "model": record.model,
-    }
+def _write_rows(records: Sequence[Record], target: Path) -> Path:
+    columns = [field.name for field in dataclasses.fields(_Row)]
+    with atomic_file(target.resolve()) as temporary, temporary.open("wb") as stream:
+        writer = (
+            CsvWriter(stream, byte_order_mark=True, columns=columns)
+            if target.suffix.lower() == ".csv"
+            else JsonLinesWriter(stream)
+        )
+        writer.write(
+            _Row(_id(record), record.text, "", record.label, record.probability, record.model)
+            for record in records
+        )
+        writer.close()
+    return target
 
 
 def _id(record: Record) -> str:
     return f"{record.doc_id}#{record.sentence}"
-
-
-def _json_lines(rows: Sequence[dict[str, Any]]) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-
-
-def _csv(rows: Sequence[dict[str, Any]]) -> str:
-    lines = io.StringIO()
-    columns = list(rows[0]) if rows else []
-    writer = csv.DictWriter(lines, columns)
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({k: neutral(v) if isinstance(v, str) else v for k, v in row.items()})
-    return "\ufeff" + lines.getvalue()  # Excel needs the byte order mark to read Arabic
 
 
 def _replace(target: Path, text: str) -> Path:

@@ -99,10 +99,32 @@ def test_what_a_page_shows_as_markup_is_text(tmp_path):
         ("أول <b>خبر</b>\nثان\nثالث", ["أول خبر", "ثان", "ثالث"]),
         ("<p>أول\nخبر</p><p>ثان</p>", ["أول خبر", "ثان"]),
         ("<div>أول\nخبر\r\n\r\nثان</div>", ["أول خبر", "ثان"]),
+        ("&lt;p&gt;أول&lt;/p&gt;&lt;p class=&quot;x&quot;&gt;ثان&lt;/p&gt;", ["أول", "ثان"]),
+        ("أول&lt;br /&gt;ثان", ["أول", "ثان"]),
+        ('أول\n\n<iframe src="https://a.example/1"></iframe>\n\nثان', ["أول", "ثان"]),
+        ("أول <bdi>خبر</bdi>", ["أول خبر"]),
+        ("كتب &lt;script&gt; في &lt;رويترز&gt;", ["كتب <script> في <رويترز>"]),
     ],
 )
 def test_paragraphs_survive_inline_tags_and_blank_lines(markup, lines):
     assert html_to_text(markup)[0].splitlines() == lines
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "unit", [" ", "\t", " \n", "<", "<!--", "</p ", "<?", "<![", "<p a='", "&#1"]
+)
+def test_markup_takes_linear_time(unit):
+    text, is_html = html_to_text(f"<p>{SENTENCE}</p>{unit * (300_000 // len(unit))} >نفي")
+    assert is_html
+    assert text.startswith(SENTENCE)
+
+
+@pytest.mark.parametrize("rest", ["<!-- صورة", "<!-- <b>صورة</b>", '<a href="https://a.exa', "</p"])
+def test_a_text_is_not_lost_behind_a_comment_or_tag_that_does_not_end(rest):
+    text, _ = html_to_text(f"<p>أول</p>{rest} {SENTENCE}")
+    assert text.startswith("أول")
+    assert text.endswith(SENTENCE)
 
 
 def test_links_in_a_zip_are_skipped_and_names_from_macos_read(tmp_path):

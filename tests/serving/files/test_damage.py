@@ -41,7 +41,7 @@ def test_no_sentence_of_the_shipped_data_is_taken_for_damaged():
 @pytest.mark.parametrize(
     "text",
     ["", "What??? No!!!", "هل قال ذلك؟؟؟", "Le déjà-vu à Paris était très étonné, même là-bas.",
-     "ظهر الظلام وظلت طائرات تحلق", "Øresund Ærø Ålborg", "؟؟؟؟؟؟؟؟"],
+     "ظهر الظلام وظلت طائرات تحلق", "Øresund Ærø Ålborg", "؟؟؟؟؟؟؟؟", "ماذا يحدث??????????"],
 )  # fmt: skip
 def test_good_text_is_not(text):
     assert inspected(text) == (text, None)

@@ -22,6 +22,7 @@ from serving.errors import InputError, Problem
 from serving.files.documents import DocumentStream, read_documents
 from serving.files.fields import ReadOptions
 from serving.files.sources import find_sources
+from serving.files.telegram import is_export
 from serving.records import Document
 
 TEXTS = ["هز انفجار وسط المدينة.", "نفت الجماعة ذلك.\nوقالت «لا».", "تبنت الجماعة الهجوم."]
@@ -323,6 +324,19 @@ def test_every_sheet_of_a_workbook_is_a_table(tmp_path):
     ]
 
 
+def test_a_workbooks_escape_of_a_carriage_return_is_one(tmp_path):
+    """Excel writes it so where a cell was filled with line ends of Windows."""
+    packed = io.BytesIO()
+    book = openpyxl.Workbook()
+    book.active.append(["text"])
+    book.active.append(["خبر.CR\nنفي."])
+    book.save(packed)
+    with zipfile.ZipFile(packed) as old, zipfile.ZipFile(tmp_path / "a.xlsx", "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name).replace(b"CR", b"_x000D_"))
+    assert [d.text for d in read(tmp_path / "a.xlsx")] == ["خبر.\r\nنفي."]
+
+
 def test_row_groups_are_the_pieces_of_a_plan(tmp_path, monkeypatch):
     monkeypatch.setattr(planning, "SLICE_BYTES", 2000)
     table = pa.table({"text": [f"خبر رقم {n} " * 40 for n in range(200)], "n": range(200)})
@@ -457,6 +471,11 @@ def test_an_array_whose_objects_look_like_a_chat_is_no_export_of_telegram(tmp_pa
     path = tmp_path / "a.json"
     path.write_text(json.dumps([{"text": TEXTS[0], "type": "group", "messages": []}]), "utf-8")
     assert [document.text for document in read(path)] == TEXTS[:1]
+
+
+@pytest.mark.timeout(20)
+def test_what_is_no_export_of_telegram_is_found_out_at_once():
+    assert not is_export("{" + '"type": "chat", ' * 50_000)
 
 
 def test_an_export_of_telegram_with_a_key_that_is_no_string_is_not_json(tmp_path):

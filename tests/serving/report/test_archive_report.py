@@ -196,6 +196,13 @@ def test_what_is_not_a_result_is_two_lines_and_leaves_no_page(
     assert not page.exists()
 
 
+@pytest.mark.parametrize("name", ["a.txt", "a.html", "a.zip", "a.tar", "a.warc.gz"])
+def test_files_of_kinds_that_no_run_writes_hold_no_records(report, tmp_path, capsys, name):
+    (tmp_path / name).write_bytes(b"PK\x03\x04\0")
+    report(tmp_path / name, status=2)
+    assert "holds no records" in capsys.readouterr().err
+
+
 def test_the_results_are_never_overwritten(tmp_path, write_results, capsys):
     path = write_results([{}])
     before = path.read_bytes()

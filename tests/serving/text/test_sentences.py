@@ -184,6 +184,8 @@ a bar, an emoji or a written line break parts the statements of a ticker
 what has no word joins its neighbour
     انتهى.¦ ثم عاد. . .¦ وخرج. #وسم ✅¦
     انتهى! 🔥¦
+marks that cannot be seen stay with the sentence before them
+    قصف جديد‼\ufe0f¦ نفى الجيش ذلك⁉\ufe0f¦ وسكت.\u061c¦ وعاد.\u2060¦وانتهى.\u00ad¦ وبعد¦
 """
 CASES = [line.strip() for line in HARD_CASES.splitlines() if line.startswith("    ")]
 

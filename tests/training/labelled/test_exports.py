@@ -232,6 +232,19 @@ def test_half_a_character_is_no_reason_to_fail_otherwise():
         part("\ud800 قال", 0, 9, "قال")
 
 
+@pytest.mark.parametrize(
+    ("gap", "quoted"), [("  ", " "), ("\n", "\\n"), ("\r\n", "\n\n"), ("\u00a0 ", " ")]
+)
+@pytest.mark.parametrize("before", ["", "🚧 "])
+def test_a_part_is_found_though_its_quotation_has_the_spaces_of_a_page(before, gap, quoted):
+    text = f"{before}{CLAIM}{gap}{CLAIM} {SENTENCES[0][0]}"
+    start = len(before.encode("utf-16-le")) // 2
+    end = start + 2 * len(CLAIM) + len(gap)
+    assert part(text, start, end, f"{CLAIM}{quoted}{CLAIM}") == f"{CLAIM}{gap}{CLAIM}"
+    with pytest.raises(FormError, match="is not the text that it quotes"):
+        part(text, start + 1, end, f"{CLAIM}{quoted}{CLAIM}")
+
+
 def result(control, kind, value):
     return {"from_name": control, "to_name": "text", "type": kind, "value": value}
 

@@ -80,6 +80,12 @@ BAD_FILES = {
         "U+D83D",
         "remove the record",
     ),
+    "half a surrogate pair in another field": (
+        "a.jsonl",
+        f'{{"text": "{CLAIM}", "label": "claim", "source": "\\ud83d"}}',
+        "'source' holds U+D83D",
+        "remove the record",
+    ),
     "NUL in the file": ("a.jsonl", "\n\0", "line 2: byte 0x00 is not text", "tr -d"),
     "broken JSON": (
         "a.jsonl",

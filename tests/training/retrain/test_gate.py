@@ -105,6 +105,16 @@ def test_recall_is_guarded_label_by_label(first, lost, check, outcome):
     assert found[check] is outcome
 
 
+@pytest.mark.parametrize(("lost", "outcome"), [(29, Outcome.PASSED), (30, Outcome.FAILED)])
+def test_a_loss_of_just_the_limit_is_allowed(lost, outcome):
+    """Of 100 sentences 29 are 0.29, though 0.29 * 100 is computed as less than 29."""
+    gate = GATE.model_copy(update={"max_recall_drop": 0.29})
+    champion, challenger = TRUE.copy(), wrong(0, lost, 2)
+    comparison = compare(TRUE, challenger, champion, NAMES, name="champion", resamples=200)
+    checks = check_all(gate, tried(champion), tried(challenger), comparison, 30)
+    assert {check.name: check.outcome for check in checks}["recall of claim"] is outcome
+
+
 @given(st.integers(15, 100), st.sampled_from([0, 100, 200]))
 def test_a_challenger_that_is_clearly_worse_never_passes(lost, first):
     found, passed = outcomes(

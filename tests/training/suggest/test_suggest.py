@@ -189,6 +189,15 @@ def test_no_cell_of_a_csv_file_runs_as_a_formula_and_every_text_is_read_back(tmp
     assert sorted(s.text for s in read) == sorted(texts)
 
 
+def test_a_csv_file_of_a_text_with_a_nul_can_be_read(tmp_path):
+    news, out = tmp_path / "news.jsonl", tmp_path / "todo.csv"
+    news.write_text(json.dumps({"text": "نفت الوزارة\0 القصف."}), "utf-8")
+    assert suggest(news, "-n", 1, "-o", out) == 0
+    out.write_text(out.read_text("utf-8-sig").replace(",,", ",denial,"), "utf-8")
+    read = read_labelled([out], Bundle.load("fast").scheme, NORMALIZERS["light"].apply).sentences
+    assert [s.text for s in read] == ["نفت الوزارة? القصف."]
+
+
 def test_results_are_chosen_from_as_the_archive_itself(archive, tmp_path):
     results = tmp_path / "results.jsonl"
     options = ["-o", str(results), "--model", "fast", "--unit", "sentence"]
