@@ -28,7 +28,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/classify.py
 	$(BIN)/python benchmarks/serve.py
 
-# Load test of 23 minutes: overload, mixed load, hostile clients, idle. Fails if a limit is exceeded.
+# Load test of 23 minutes: idle, overload, mixed load, hostile clients. Fails if a limit is exceeded.
 stress: $(VENV)/.dev
 	$(BIN)/python benchmarks/overload.py
 

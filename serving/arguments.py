@@ -24,11 +24,19 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
         default="document",
         help="sentence: each record (or line of a text file) is one sentence; nothing is split",
     )
-    parser.add_argument(
-        "--text-field", default="text", metavar="NAME", help="field with the text (default: text)"
-    )
+    add_text_field(parser)
     parser.add_argument(
         "--threads", type=positive, metavar="N", help="cores to use (default: all available)"
+    )
+
+
+def add_text_field(parser: argparse._ActionsContainer) -> None:
+    """Add --text-field, which every verb has that reads unlabelled text."""
+    parser.add_argument(
+        "--text-field",
+        metavar="NAME",
+        help="field with the text, or a dotted path such as article.body (default: the first of "
+        "text, body, content, full_text, message, النص)",
     )
 
 

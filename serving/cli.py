@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib.metadata import entry_points, version
 from typing import Any, NoReturn
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(options.run(options))
     except RasdError as error:
         if options.debug:
-            raise
+            traceback.print_exc()
         sys.stderr.write(f"rasd: {error}\n")
         return error.exit_code
     except BrokenPipeError:
@@ -74,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:
         if options.debug:
-            raise
+            traceback.print_exc()
         place = f"{shown(str(error.filename))}: " if error.filename else ""
         sys.stderr.write(
             f"rasd: {place}{error.strerror or error}\n"

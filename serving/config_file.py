@@ -75,7 +75,8 @@ def read_yaml(path: Path, *, example: str) -> tuple[dict[str, Any], dict[Key, in
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror})",
-            f"Name a configuration that exists; {example} is in the repository of rasd.",
+            f"Name a configuration that exists, or run the command in the folder of rasd's "
+            f"repository, which has {example}.",
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Mapping
 
 # Control characters, line ends of every kind, marks that reorder text, and what UTF-8 cannot
 # encode. Arabic and the joiners that it needs are not among them.
@@ -21,6 +22,12 @@ def counted(number: int, noun: str) -> str:
 def tell(line: str) -> None:
     """Write one line to stderr, as `rasd: …`."""
     sys.stderr.write(f"rasd: {shown(line)}\n")
+
+
+def tell_notes(notes: Mapping[str, int]) -> None:
+    """Say on stderr what reading did to the documents, and to how many."""
+    for note, count in sorted(notes.items()):
+        tell(f"{counted(count, 'document')}: {note}")
 
 
 def _escaped(match: re.Match[str]) -> str:

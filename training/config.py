@@ -140,7 +140,9 @@ class DistillConfig(_Group):
         default=(),
         description="a list of files or folders, as in [archive.jsonl, articles/]; or []",
     )
-    text_field: str = Field(default="text", description="the name of a field or column")
+    text_field: str | None = Field(
+        default=None, description="the name of a field or column, or null"
+    )
     limit: int | None = Field(
         default=None, ge=1, description="a number of sentences, 1 or more; or null"
     )

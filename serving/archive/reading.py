@@ -172,7 +172,7 @@ class _Found:
             self._rejected += 1
             self._rejection = self._rejection or (str(item), item.remedy)
             if item.whole_file:
-                self._notes["a file of which nothing more was read"] += 1
+                self._notes["bad, so nothing more of its file was read"] += 1
             self.rejects += _rejected_line(item)
         return []
 

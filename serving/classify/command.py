@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from serving.arguments import add_model, positive, whole_number
+from serving.arguments import add_model, add_text_field, positive, whole_number
 from serving.classify.output import (
     FORMATS,
     check_output,
@@ -92,12 +92,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         default="document",
         help="sentence: each record (or line of a text file) is one sentence; nothing is split",
     )
-    parser.add_argument(
-        "--text-field",
-        metavar="NAME",
-        help="field with the text, or a dotted path such as article.body (default: the first of "
-        "text, body, content, full_text, message, النص)",
-    )
+    add_text_field(parser)
     parser.add_argument(
         "--id-field",
         default="id",

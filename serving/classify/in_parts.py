@@ -15,11 +15,10 @@ from serving.archive.parts import rejected_file
 from serving.archive.run import Archive, Engine, here
 from serving.classifier import Classifier
 from serving.classify.output import parts_folder
-from serving.classify.stream import say
 from serving.errors import InputError
 from serving.files.documents import DocumentStream
 from serving.files.sources import Source
-from serving.terminal import counted, tell
+from serving.terminal import counted, tell, tell_notes
 
 
 def run_in_parts(
@@ -70,7 +69,7 @@ def run_in_parts(
     total = run.run(classifier, engine, progress_visible=sys.stderr.isatty())
     if not total.sentences:
         tell("no text in the input, so nothing was labelled")
-    say(total.notes)
+    tell_notes(total.notes)
     if total.repeats:
         repeats = counted(total.repeats, "repeat")
         tell(f"{repeats} among {total.sentences:,} sentences, not scored again")

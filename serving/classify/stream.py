@@ -3,7 +3,7 @@
 import argparse
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -19,7 +19,7 @@ from serving.labelling import CHUNK, Task, label, tasks, whole
 from serving.labels import LabelScheme
 from serving.progress import SentenceProgress
 from serving.records import COLUMNS, Record
-from serving.terminal import counted, tell
+from serving.terminal import tell, tell_notes
 
 
 def run_stream(
@@ -46,14 +46,8 @@ def run_stream(
             ) from error
     if not progress.sentences:
         tell("no text in the input, so nothing was labelled")
-    say(documents.notes)
+    tell_notes(documents.notes)
     return 0
-
-
-def say(notes: Mapping[str, int]) -> None:
-    """Say on stderr what reading did to the documents."""
-    for note, count in sorted(notes.items()):
-        tell(f"{counted(count, 'document')}: {note}")
 
 
 def labelled(

@@ -8,8 +8,8 @@ export function renderRetraining(found, model) {
   return [
     block("corrections", corrections(found.corrections, model)),
     block("served", served(found, model)),
-    block("last", found.last ? last(found.last, model) : [note(t("never"))]),
-    block("next", next(found.command)),
+    block("last", found.last ? last(found.last, model) : [note(t(found.version ? "never" : "unrecorded"))]),
+    block("next", next(found.command, found.version)),
   ];
 }
 
@@ -69,12 +69,12 @@ function last({ time, champion, challenger, passed, checks }, model) {
   ];
 }
 
-function next(command) {
+function next(command, version) {
   if (!command) return [note(t("noCommand"))];
   // A line breaks between words only: a hyphen of an option stays with it.
   const words = command.split(" ").flatMap((word) => [element("span", {}, word), " "]).slice(0, -1);
   return [
-    note(t("nextHow")),
+    note(t(version ? "nextHow" : "nextHowAlone")),
     element("pre", { dir: "ltr", tabindex: "0", "aria-label": t("next") }, element("code", {}, ...words)),
     command.includes("postgresql://") ? note(t("noPassword")) : null,
   ].filter(Boolean);

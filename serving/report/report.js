@@ -153,7 +153,7 @@ function period(start) {
 
 function showTime() {
   if (!data.periods) {
-    into("time", paragraph("The records carry no date. Run rasd classify with a field of this name to see labels over time."));
+    into("time", paragraph("The records have no date. To see labels over time, run rasd classify with --carry and the name of your field: date."));
     return;
   }
   const { unit, rows } = data.periods;
@@ -173,7 +173,7 @@ function showTime() {
 
 function showOutlets() {
   if (!data.outlets.length) {
-    into("outlets", paragraph("The records carry no outlet or source."));
+    into("outlets", paragraph("The records have no outlet or source. To see them, run rasd classify with --carry outlet or --carry source."));
     return;
   }
   const rows = data.outlets.map(({ name, counts }) => element("tr", {},
@@ -187,7 +187,7 @@ function showOutlets() {
 
 function showDenied() {
   if (!data.denied_days.length) {
-    into("denied", paragraph(data.periods ? "No day has both a claim and a denial." : "The records carry no date."));
+    into("denied", paragraph(data.periods ? "No day has both a claim and a denial." : "The records have no date."));
     return;
   }
   const side = (title, { count, sentences }) => element("div", {}, element("h4", {}, plural(count, title)), quotes(sentences));

@@ -78,7 +78,7 @@ def test_a_file_whose_rest_was_not_read_is_told(classify, tmp_path):
     (tmp_path / "a.json").write_text("\n".join(lines), "utf-8")
     code, said = classify("a.json", "-o", "out.jsonl")
     assert code == 0, said
-    assert "a file of which nothing more was read" in said
+    assert "1 document: bad, so nothing more of its file was read" in said
 
 
 def test_one_line_in_another_encoding_costs_no_more_than_itself(classify, tmp_path):

@@ -195,3 +195,11 @@ def test_an_option_that_would_do_nothing(rasd, tmp_path, options, problem):
     assert result.returncode == 2
     assert problem in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["good.txt"]
+
+
+def test_debug_adds_the_traceback_and_changes_nothing_else(rasd, tmp_path):
+    plain = rasd("classify", "nofile.txt")
+    result = rasd("--debug", "classify", "nofile.txt")
+    assert result.returncode == plain.returncode == 2
+    assert result.stderr.startswith("Traceback")
+    assert result.stderr.endswith(plain.stderr)

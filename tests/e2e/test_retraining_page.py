@@ -190,6 +190,16 @@ def test_a_key_sees_its_own_annotators_and_of_other_keys_the_sums(tmp_path):
         assert known(service, DESK)["command"] is None
 
 
+def test_without_a_registry_the_tab_speaks_of_none(browser, tmp_path):
+    with RunningService(tmp_path, "--threads", "1", "--workers", "1") as running:
+        for page in visit(browser, running, locale="en-GB"):
+            page.click(".tabs a[href='#retraining']")
+            tab = page.locator("#retraining")
+            expect(tab).to_contain_text("Only retrainings with a registry are shown here")
+            expect(tab).to_contain_text("The service keeps its model.")
+            expect(tab).not_to_contain_text("promotes")
+
+
 def test_who_may_be_anyone_sees_no_name_and_no_path(tmp_path, registry):
     with RunningService(
         tmp_path, "--threads", "1", "--insecure", "--host", "0.0.0.0", "--registry", registry

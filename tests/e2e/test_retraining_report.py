@@ -30,7 +30,7 @@ def report(tmp_path_factory) -> Path:
     found = read_labelled([ROOT / "data" / "authored.jsonl"], scheme, normalize, "first").sentences
     odd = [f"{text} {NASTY} https://news.example/{'a' * 200}" for text in ("نفت", LONG)]
     test = [*found[::40], *(replace(found[0], text=text) for text in odd)]
-    merged = Merged([], [], test, Counts(9000, 8000, 30, 123456, 12, 3), [])
+    merged = Merged([], [], test, Counts(9000, 8000, 30, 123456, 12, 3, 970), [])
     config = load_retrain_config(ROOT / "configs" / "retrain.yaml")
     result = compare_models(*models, merged, config)
     assert result.changed

@@ -23,7 +23,7 @@ from serving.files.documents import DocumentStream
 from serving.files.fields import ReadOptions
 from serving.files.sources import find_sources
 from serving.progress import SentenceProgress
-from serving.terminal import counted, tell
+from serving.terminal import counted, tell, tell_notes
 from serving.text.normalize import NORMALIZERS
 from training.adapt.model import MaskedLanguageModel, Masking
 from training.arrays import IntArray
@@ -52,7 +52,7 @@ class Plan:
     """How to read the text and how to train."""
 
     normalizer: str
-    text_field: str
+    text_field: str | None
     epochs: int
     batch_size: int
     learning_rate: float
@@ -183,6 +183,7 @@ def _tokens(
                 if len(part) >= shortest
             ]
             progress.update(len(chunk), documents.position)
+    tell_notes(documents.notes)
 
 
 class _Trainer(Trainer):

@@ -98,13 +98,13 @@ def _print_weakest(console: Console, evaluation: Evaluation) -> None:
 
 
 def _print_comparison(console: Console, comparison: Comparison) -> None:
-    table = _table(f"against {comparison.other}", "model", "other", "difference", "95% interval")
+    table = _table(f"against {comparison.other}", "model", "compared", "difference", "95% interval")
     rows = {"macro-F1": comparison.macro_f1, "accuracy": comparison.accuracy, **comparison.labels}
     for name, pair in rows.items():
         table.add_row(name, *_paired(pair))
     console.print(table)
     console.print(
-        f"only the model right {comparison.only_model_right:,}, only the other "
+        f"only the model right {comparison.only_model_right:,}, only the compared one "
         f"{comparison.only_other_right:,}; McNemar's exact p {comparison.mcnemar_p:.3g}"
     )
     console.print(f"the model is {comparison.conclusion}")

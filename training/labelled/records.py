@@ -19,6 +19,7 @@ from serving.files.sources import find_sources
 from serving.labelling import CHUNK, Scorer, Splitter, label, tasks, whole
 from serving.progress import SentenceProgress
 from serving.records import Document, Record
+from serving.terminal import tell_notes
 
 # What the records of `rasd classify` have, and documents do not.
 _OF_RESULTS = {"doc_id", "sentence", "start", "end", "probabilities", "model"}
@@ -38,6 +39,7 @@ def read_archive(
         for record in labelled_records(documents, classifier, names):
             progress.update(1, documents.position)
             yield record
+    tell_notes(documents.notes)
 
 
 def labelled_records(

@@ -33,8 +33,8 @@ _SIDES: dict[str, Literal["train", "dev", "test"]] = {
 class Counts:
     """What became of the sentences.
 
-    `new` were labelled for this retraining: `learned` are trained on, `new_test` are held out for
-    the test. `replayed` are trained on again. `replaced` base sentences have a new label. `leaks`
+    `new` were labelled for this retraining: `learned` are trained on, `new_held_out` and `new_test`
+    are not. `replayed` are trained on again. `replaced` base sentences have a new label. `leaks`
     were left out of training because a near-identical sentence is in the test.
     """
 
@@ -44,6 +44,7 @@ class Counts:
     replayed: int
     replaced: int
     leaks: int
+    new_held_out: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,9 @@ def merge(
     # A frozen test file says what a sentence's label is there, once.
     asked, known = drop_leaks(fresh.test, tests.sentences, normalize)
     test = [*asked, *old.test, *tests.sentences]
-    dev, _ = drop_leaks([*fresh.dev, *old.dev, *devs.sentences], test, normalize)
+    held_out, _ = drop_leaks(fresh.dev, test, normalize)
+    others, _ = drop_leaks([*old.dev, *devs.sentences], test, normalize)
+    dev = [*held_out, *others]
     learned, leaks = drop_leaks(fresh.train, [*test, *dev], normalize)
     replayed, more = drop_leaks(replay, [*test, *dev], normalize)
     if not learned:
@@ -126,6 +129,7 @@ def merge(
         replayed=len(replayed),
         replaced=len(base.sentences) - len(kept),
         leaks=leaks + more + known,
+        new_held_out=len(held_out),
     )
     return Merged([*learned, *replayed], dev, test, counts, new.warnings)
 

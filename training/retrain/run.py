@@ -158,10 +158,11 @@ def _say_counts(merged: Merged, champion: Classifier, recipe: Recipe) -> None:
     for warning in merged.warnings:
         sys.stderr.write(f"warning: {warning}\n")
     counts = merged.counts
+    held_out = f"{counts.new_held_out:,} held out, " if counts.new_held_out else ""
     sys.stderr.write(
         f"champion {champion.model}\n"
         f"{counted(counts.new, 'new sentence')}: {counts.learned:,} to learn from, "
-        f"{counts.new_test:,} in the test; "
+        f"{held_out}{counts.new_test:,} in the test; "
         f"with {counts.replayed:,} of the base ({recipe.replay:.0%})\n"
         f"test: {counted(len(merged.test), 'sentence')}; held out: {len(merged.dev):,}\n"
     )

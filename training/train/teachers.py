@@ -28,6 +28,7 @@ from serving.onnx_model import load_tokenizer, tokenize
 from serving.progress import SentenceProgress
 from serving.provenance import Distilled, Unlabelled
 from serving.records import Prediction
+from serving.terminal import tell_notes
 from serving.text.normalize import NORMALIZERS
 from serving.text.sentences import split_sentences
 from training.arrays import Float32Array
@@ -178,11 +179,13 @@ def read_unlabelled(
     barred = {leak_key(sentence.text, normalize) for sentence in closed}
     found: dict[str, str] = {}
     options = ReadOptions(text_field=config.text_field, text_option="distill.text_field")
-    for document in DocumentStream(find_sources(files), options):
+    documents = DocumentStream(find_sources(files), options)
+    for document in documents:
         for sentence in split_sentences(document.text):
             key = leak_key(sentence.text, normalize)
             if any(map(str.isalnum, normalize(sentence.text))) and key not in barred:
                 found.setdefault(key, sentence.text)
+    tell_notes(documents.notes)
     if not found:
         raise InputError(
             f"distill.unlabelled: no sentence in {', '.join(files)}", "Name files that hold text."

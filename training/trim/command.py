@@ -19,7 +19,7 @@ example: rasd trim intfloat/multilingual-e5-small --text archive/ --out encoders
 import argparse
 from pathlib import Path
 
-from serving.arguments import positive
+from serving.arguments import add_text_field, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,9 +47,7 @@ def add_encoder_and_text(parser: argparse.ArgumentParser) -> None:
         default="light",
         help="the normaliser that training will use (default: light)",
     )
-    parser.add_argument(
-        "--text-field", default="text", metavar="NAME", help="field or column (default: text)"
-    )
+    add_text_field(parser)
 
 
 def run(options: argparse.Namespace) -> int:

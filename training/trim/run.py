@@ -1,6 +1,7 @@
 """The steps of `rasd trim`: read the text, remove tokens or learn new ones, check the result."""
 
 import sys
+from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from serving.files.documents import DocumentStream
 from serving.files.fields import ReadOptions
 from serving.files.sources import Source, find_sources
 from serving.progress import SentenceProgress
+from serving.terminal import tell_notes
 from serving.text.normalize import NORMALIZERS
 from training.model.classifier import load_encoder, longest_input
 from training.trim.card import grown_card, trimmed_card, write_card
@@ -31,7 +33,7 @@ _NOISE = 1e-5
 
 
 def trim(
-    encoder: str, files: Sequence[str], out: Path, *, normalizer: str, text_field: str
+    encoder: str, files: Sequence[str], out: Path, *, normalizer: str, text_field: str | None
 ) -> None:
     """Write `encoder` (a folder or hub id) to `out` without the tokens that `files` do not use.
 
@@ -46,6 +48,7 @@ def trim(
     essential = original.essential()
     _say("reading the text")
     usage = text.usage(original.vocabulary)
+    tell_notes(usage.notes)
     kept = sorted(essential | usage.pieces)
     with atomic_folder(out) as folder:
         original.save_cut(kept, folder)
@@ -59,7 +62,13 @@ def trim(
 
 
 def grow(
-    encoder: str, files: Sequence[str], out: Path, *, size: int, normalizer: str, text_field: str
+    encoder: str,
+    files: Sequence[str],
+    out: Path,
+    *,
+    size: int,
+    normalizer: str,
+    text_field: str | None,
 ) -> None:
     """Write `encoder` (a folder or hub id) to `out` with `size` tokens learned from `files`.
 
@@ -78,6 +87,7 @@ def grow(
         _say("counting the tokens of every line")
         grown = EncoderFiles.read(folder, original.name)
         before, after = (text.usage(one.vocabulary) for one in (original, grown))
+        tell_notes(before.notes)
         similarity = _similarity(original, grown, list(before.sample.values()))
         report = _growth(original, grown, before, after, similarity)
         write_card(folder, original, grown_card(original, before.lines, normalizer), report)
@@ -86,12 +96,16 @@ def grow(
 
 @dataclass(slots=True)
 class _Usage:
-    """The tokens that a text uses; `sample` has one line for every number of tokens."""
+    """The tokens that a text uses; `sample` has one line for every number of tokens.
+
+    `notes` counts what reading did to the text.
+    """
 
     pieces: set[int] = field(default_factory=set)
     lines: int = 0
     tokens: int = 0
     sample: dict[int, str] = field(default_factory=dict)
+    notes: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +114,7 @@ class _Text:
 
     sources: Sequence[Source]
     normalizer: str
-    text_field: str
+    text_field: str | None
 
     def __post_init__(self) -> None:
         if any(source.path is None for source in self.sources):
@@ -112,7 +126,7 @@ class _Text:
     def usage(self, vocabulary: Vocabulary) -> _Usage:
         """Read all text; raise InputError if there is none."""
         usage = _Usage()
-        for _, texts in self._batches():
+        for _, texts in self._batches(usage.notes):
             pieces, counts = vocabulary.used_by(texts)
             usage.pieces |= pieces
             usage.lines += len(texts)
@@ -128,14 +142,14 @@ class _Text:
 
     def lines(self) -> Iterator[str]:
         """Yield all normalised lines."""
-        for _, texts in self._batches():
+        for _, texts in self._batches(Counter()):
             yield from texts
 
     def prove(self, before: Vocabulary, after: Vocabulary, kept: Sequence[int]) -> None:
         """Read all text again; raise RasdError at the first line with other tokens than before."""
         if [before.pieces[old] for old in kept] != [after.pieces[new] for new in range(len(kept))]:
             raise RasdError("the order of the remaining tokens changed; nothing was written")
-        with closing(self._batches()) as batches:  # removes the bar before an error
+        with closing(self._batches(Counter())) as batches:  # removes the bar before an error
             for names, texts in batches:
                 old = before.tokenizer.encode_batch_fast(texts)
                 new = after.tokenizer.encode_batch_fast(texts)
@@ -147,8 +161,11 @@ class _Text:
                             "nothing was written"
                         )
 
-    def _batches(self) -> Generator[tuple[list[str], list[str]]]:
-        """Yield the names and the normalised texts of lines that are not empty."""
+    def _batches(self, notes: Counter[str]) -> Generator[tuple[list[str], list[str]]]:
+        """Yield the names and the normalised texts of lines that are not empty.
+
+        At the end `notes` counts what reading did to them.
+        """
         normalize = NORMALIZERS[self.normalizer].apply
         documents = DocumentStream(self.sources, ReadOptions("sentence", self.text_field))
         with SentenceProgress(documents.size, visible=sys.stderr.isatty()) as progress:
@@ -158,6 +175,7 @@ class _Text:
                 if lines:
                     yield [name for name, _ in lines], [text for _, text in lines]
                 progress.update(len(chunk), documents.position)
+        notes.update(documents.notes)
 
 
 def _prove_outputs(before: EncoderFiles, after: EncoderFiles, texts: Sequence[str]) -> str:

@@ -51,7 +51,7 @@ def test_a_model_that_passes_fewer_of_them_is_kept_out(tmp_path):
         models.reverse()
     rows = ROOT / "data" / "authored.jsonl"
     test = read(rows, conflicts="first").sentences[:50]
-    merged = Merged([], [], test, Counts(1, 1, 0, 0, 0, 0), [])
+    merged = Merged([], [], test, Counts(1, 1, 0, 0, 0, 0, 0), [])
     result = compare_models(*models, merged, config(tmp_path))
     (check,) = [check for check in result.checks if check.name == "behaviour tests passed"]
     assert check.outcome is Outcome.FAILED

@@ -41,6 +41,13 @@ def test_a_new_label_replaces_that_of_the_base_and_is_said(base, authored, tmp_p
     assert row["text"] not in texts(found.test + found.dev)
 
 
+def test_every_new_sentence_is_counted_on_one_side(base, authored, tmp_path):
+    new = json_lines(tmp_path / "new.jsonl", *authored[1000:1100])
+    counts = merged(base, new).counts
+    assert counts.new_held_out > 0
+    assert counts.learned + counts.new_held_out + counts.new_test == counts.new == 100
+
+
 def test_what_is_near_identical_to_the_frozen_test_is_kept_out_and_counted(base, tmp_path):
     told = "نفت كتائب السدرة مقتل 12 من عناصرها في تفجير الجسر."
     test = json_lines(tmp_path / "test.jsonl", {"text": told, "label": "denial"})

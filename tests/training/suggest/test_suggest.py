@@ -198,6 +198,15 @@ def test_a_csv_file_of_a_text_with_a_nul_can_be_read(tmp_path):
     assert [s.text for s in read] == ["نفت الوزارة? القصف."]
 
 
+def test_a_text_in_another_usual_field_is_found_and_said(archive, tmp_path, capsys):
+    other = tmp_path / "body.jsonl"
+    other.write_text(archive.read_text("utf-8").replace('"text": ', '"body": '), "utf-8")
+    for source, name in ((archive, "a.csv"), (other, "b.csv")):
+        assert suggest(source, "-n", 12, "-o", tmp_path / name) == 0
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+    assert "rasd: 120 documents: text from the field 'body'\n" in capsys.readouterr().err
+
+
 def test_results_are_chosen_from_as_the_archive_itself(archive, tmp_path):
     results = tmp_path / "results.jsonl"
     options = ["-o", str(results), "--model", "fast", "--unit", "sentence"]

@@ -139,10 +139,11 @@ def test_unlabelled_text_is_read_as_classify_reads_it_and_keeps_off_held_out(
     given = settings(f"distill.teachers=[{bundle}]", files)
     lessons = prepare_lessons(load_config(CONFIG, given), scheme.names, sides, LIGHT)
     assert lessons.unlabelled == [row["text"] for row in authored[1:4]]
-    given_field = [f"distill.unlabelled=[{tmp_path / 'body.jsonl'}]", "distill.text_field=body"]
-    config = load_config(CONFIG, [*given, *given_field])
-    lessons = prepare_lessons(config, scheme.names, sides, LIGHT)
-    assert lessons.unlabelled == [row["text"] for row in authored[2:4]]
+    for named in ([], ["distill.text_field=body"]):
+        other = [f"distill.unlabelled=[{tmp_path / 'body.jsonl'}]", *named]
+        config = load_config(CONFIG, [*given, *other])
+        lessons = prepare_lessons(config, scheme.names, sides, LIGHT)
+        assert lessons.unlabelled == [row["text"] for row in authored[2:4]]
 
     # What a limit leaves in does not hang on the order of the files.
     turned = f"distill.unlabelled=[{tmp_path / 'b.jsonl'}, {tmp_path / 'a.txt'}]"
@@ -246,7 +247,7 @@ def test_a_run_killed_after_the_teachers_have_spoken_does_not_ask_them_again(
     [
         ("distill.teachers=[{folder}]", "is not a model\nName `bundle`"),
         ("distill.teachers=[{folder}/run]", "is not a model\nDid you mean .*/run/bundle"),
-        ("distill.unlabelled=[{folder}/body.jsonl]", "distill.text_field"),
+        ("distill.unlabelled=[{folder}/story.jsonl]", "distill.text_field"),
         ("distill.unlabelled=[{folder}/nothing.txt]", "no such file or folder"),
         ("distill.unlabelled=[{folder}/blank.txt]", "no sentence in"),
         ("distill.layers=[0, 7]", "the encoder has no layer 7"),
@@ -256,7 +257,7 @@ def test_a_run_killed_after_the_teachers_have_spoken_does_not_ask_them_again(
 def test_what_cannot_be_learned_from_is_named(bundle, settings, tmp_path, setting, says):
     (tmp_path / "blank.txt").write_text("\n *** \n", encoding="utf-8")
     (tmp_path / "archive.docx").write_bytes(b"PK")
-    (tmp_path / "body.jsonl").write_text('{"body": "خبر"}', encoding="utf-8")
+    (tmp_path / "story.jsonl").write_text('{"story": "خبر"}', encoding="utf-8")
     (tmp_path / "run" / "bundle").mkdir(parents=True)
     given = settings(f"distill.teachers=[{bundle}]", setting.format(folder=tmp_path))
     with pytest.raises(InputError, match=says):

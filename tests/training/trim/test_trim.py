@@ -252,6 +252,13 @@ def test_the_text_is_cleaned_as_training_will(tiny_encoder, tmp_path):
     assert torch.equal(outputs(tiny_encoder, cleaned), outputs(out, cleaned))
 
 
+def test_a_text_in_another_usual_field_is_found_and_said_once(tiny_encoder, tmp_path, capsys):
+    text = tmp_path / "text.csv"
+    text.write_text("url,body\nu,نفت الوزارة الخبر\n", encoding="utf-8")
+    assert trim(tiny_encoder, text, tmp_path / "out") == 0
+    assert capsys.readouterr().err.count("1 document: text from the field 'body'") == 1
+
+
 def test_an_encoder_in_the_hubs_cache_needs_no_network(
     unigram_encoder, text, tmp_path, monkeypatch
 ):
