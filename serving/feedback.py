@@ -2,18 +2,14 @@
 
 import hashlib
 import logging
-import os
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 from sqlalchemy import (
     JSON,
-    URL,
     Column,
     DateTime,
     Dialect,
@@ -26,35 +22,28 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
     case,
-    create_engine,
-    event,
     func,
     inspect,
-    make_url,
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
-from serving.errors import InputError, RasdError
-
-# Seconds to wait for another process's write, or for PostgreSQL to answer.
-PATIENCE = 5
-
-_FORMS = "Give sqlite:///FILE or postgresql://USER@HOST/DATABASE."
-# PostgreSQL's code for a full disk.
-_DISK_FULL = "53100"
-
+from serving.errors import InputError
+from serving.feedback_engine import (
+    FORMS,
+    StoreError,
+    checked,
+    file_identity,
+    is_postgresql,
+    make_engine,
+    make_private,
+    reason,
+    shown_url,
+    store_error,
+)
 
 log = logging.getLogger("rasd.feedback")
-
-
-class StoreError(RasdError):
-    """The database failed; nothing was stored."""
-
-
-class StoreFullError(StoreError):
-    """The disk of the database is full; nothing was stored."""
 
 
 class _Moment(TypeDecorator[datetime]):
@@ -142,9 +131,9 @@ class FeedbackStore:
     def __init__(self, engine: Engine) -> None:
         """Take an engine whose tables are there: see `open_store`."""
         self._engine = engine
-        self._opened = _identity(engine.url)
+        self._opened = file_identity(engine.url)
         self._opening = Lock()
-        self._insert = postgresql.insert if _is_postgresql(engine.url) else sqlite.insert
+        self._insert = postgresql.insert if is_postgresql(engine.url) else sqlite.insert
 
     def add(self, correction: NewCorrection) -> tuple[int, int]:
         """Store a correction and return its id and revision.
@@ -172,7 +161,7 @@ class FeedbackStore:
             with self._engine.begin() as connection:
                 row = connection.execute(statement).one()
         except SQLAlchemyError as error:
-            raise _store_error(error) from error
+            raise store_error(error) from error
         return int(row.id), int(row.revision)
 
     def corrections(self) -> Iterator[StoredCorrection]:
@@ -184,10 +173,10 @@ class FeedbackStore:
                 for row in connection.execute(query):
                     yield StoredCorrection(**row._mapping)
         except SQLAlchemyError as error:
-            raise _store_error(error) from error
+            raise store_error(error) from error
         except (TypeError, ValueError) as error:  # SQLite stores whatever another program writes
             raise StoreError(
-                f"A correction cannot be read: {_reason(error)}.",
+                f"A correction cannot be read: {reason(error)}.",
                 "Mend its row in the table rasd_corrections.",
             ) from error
 
@@ -211,21 +200,21 @@ class FeedbackStore:
                 labels = {row[0]: row[1] for row in connection.execute(by_label)}
                 names = {row[0]: row[1] for row in connection.execute(most)}
         except SQLAlchemyError as error:
-            raise _store_error(error) from error
+            raise store_error(error) from error
         return Counts(labels, names)
 
     def _find_again(self) -> None:
         """Make an SQLite file again that was deleted: its connections would write to nowhere."""
-        if _identity(self._engine.url) == self._opened:
+        if file_identity(self._engine.url) == self._opened:
             return
         with self._opening:
-            if _identity(self._engine.url) == self._opened:
+            if file_identity(self._engine.url) == self._opened:
                 return
             log.error("the database of corrections was deleted or replaced; it is opened again")
             self._engine.dispose()
-            _make_private(self._engine.url)
+            make_private(self._engine.url)
             _create_table(self._engine)
-            self._opened = _identity(self._engine.url)
+            self._opened = file_identity(self._engine.url)
 
     def close(self) -> None:
         """Close the connections."""
@@ -238,10 +227,10 @@ def open_store(address: str, *, create: bool = True) -> FeedbackStore:
     A missing SQLite file and missing tables are created, unless `create` is false: then a database
     without them is rejected.
     """
-    url = _checked(address)
-    shown = _shown(url)
+    url = checked(address)
+    shown = shown_url(url)
     try:
-        engine = _engine(url)
+        engine = make_engine(url)
     except ImportError as error:
         raise InputError(
             f"{shown}: the driver {error.name} is not installed",
@@ -249,94 +238,31 @@ def open_store(address: str, *, create: bool = True) -> FeedbackStore:
         ) from error
     except (SQLAlchemyError, ValueError) as error:
         # The reason may quote an option's value.
-        raise InputError(f"{shown}: a wrong option after the question mark", _FORMS) from error
+        raise InputError(f"{shown}: a wrong option after the question mark", FORMS) from error
     missing = InputError(
         f"{shown}: holds no corrections",
         "Name the service's database: feedback.database in its configuration, else feedback.db in "
         "the folder where it was started.",
     )
-    if not create and not _is_postgresql(url) and not Path(str(url.database)).is_file():
+    if not create and not is_postgresql(url) and not Path(str(url.database)).is_file():
         raise missing
     try:
         if create:
-            _make_private(url)
+            make_private(url)
             _create_table(engine)
         columns = inspect(engine).has_table(_corrections.name)
     except (SQLAlchemyError, ValueError) as error:  # ValueError: a NUL character
         engine.dispose()
         raise InputError(
-            f"{shown}: cannot be opened ({_reason(error)})",
+            f"{shown}: cannot be opened ({reason(error)})",
             "Check the host name and that the database server is running."
-            if _is_postgresql(url)
+            if is_postgresql(url)
             else "Name a file that may be written to, or set feedback.database to null.",
         ) from error
     if not columns:
         engine.dispose()
         raise missing
     return FeedbackStore(engine)
-
-
-def _checked(address: str) -> URL:
-    try:
-        url = make_url(address)
-    except (ArgumentError, ValueError) as error:  # ValueError: the port is no number
-        # What looks like a password is not quoted.
-        shown = repr(address) if "@" not in address else "the address of the database"
-        raise InputError(f"{shown}: not a database's URL", _FORMS) from error
-    kind = url.get_backend_name()
-    if kind == "sqlite" and url.database and url.database != ":memory:" and not url.host:
-        return url.set(drivername="sqlite")
-    if kind in ("postgresql", "postgres"):
-        return url.set(drivername="postgresql+psycopg")
-    raise InputError(f"{_shown(url)}: cannot keep corrections there", _FORMS)
-
-
-def _engine(url: URL) -> Engine:
-    if _is_postgresql(url):
-        from serving.patient_postgresql import PatientConnection
-
-        engine = create_engine(
-            url,
-            pool_pre_ping=True,  # detects a connection that the server has closed
-            pool_timeout=PATIENCE,
-            connect_args={"connect_timeout": PATIENCE},
-            hide_parameters=True,
-        )
-
-        @event.listens_for(engine, "do_connect")
-        def connect(_: object, __: object, arguments: Any, options: Any) -> PatientConnection:
-            return PatientConnection.connect(*arguments, **options)
-
-        return engine
-    engine = create_engine(
-        url, pool_timeout=PATIENCE, connect_args={"timeout": PATIENCE}, hide_parameters=True
-    )
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: Any, _: object) -> None:
-        # Readers and the writer do not block each other; committed rows survive a crash.
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-
-    return engine
-
-
-def _identity(url: URL) -> object:
-    """Return what tells an SQLite file from another of its name, or from none; else None."""
-    if _is_postgresql(url):
-        return None
-    try:
-        state = Path(str(url.database)).stat()
-    except OSError:
-        return "missing"
-    return state.st_dev, state.st_ino
-
-
-def _make_private(url: URL) -> None:
-    """Create a missing SQLite file so that only its owner reads it; its journal takes its mode."""
-    if not _is_postgresql(url):
-        with suppress(OSError):  # SQLite says better what is wrong
-            os.close(os.open(str(url.database), os.O_CREAT | os.O_RDWR, 0o600))
 
 
 def _create_table(engine: Engine) -> None:
@@ -346,28 +272,3 @@ def _create_table(engine: Engine) -> None:
     except SQLAlchemyError:
         if not inspect(engine).has_table(_corrections.name):
             raise
-
-
-def _shown(url: URL) -> str:
-    """Return the URL without passwords, which may be in its query too."""
-    return url.set(query={}).render_as_string(hide_password=True)
-
-
-def _is_postgresql(url: URL) -> bool:
-    return url.get_backend_name() == "postgresql"
-
-
-def _store_error(error: SQLAlchemyError) -> StoreError:
-    cause = error.orig if isinstance(error, DBAPIError) else None
-    if (
-        getattr(cause, "sqlite_errorname", None) == "SQLITE_FULL"
-        or getattr(cause, "sqlstate", None) == _DISK_FULL
-    ):
-        return StoreFullError("There is no room left for corrections.")
-    return StoreError(f"The database of corrections failed: {_reason(error)}.")
-
-
-def _reason(error: Exception) -> str:
-    """Return the driver's message in one line; it contains no text and no password."""
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    return " ".join(str(cause).split()) or type(cause).__name__

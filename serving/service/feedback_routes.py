@@ -9,7 +9,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from serving.errors import did_you_mean
-from serving.feedback import FeedbackStore, NewCorrection, StoreError, StoreFullError
+from serving.feedback import FeedbackStore, NewCorrection
+from serving.feedback_engine import StoreError, StoreFullError
 from serving.service.bodies import json_body, request_schema
 from serving.service.http_problems import ProblemError, problems
 

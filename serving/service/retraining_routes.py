@@ -9,7 +9,8 @@ from pydantic import BaseModel
 from sqlalchemy import URL, make_url
 
 from serving.errors import InputError
-from serving.feedback import FeedbackStore, StoreError
+from serving.feedback import FeedbackStore
+from serving.feedback_engine import StoreError
 from serving.registry.retraining import Retraining, last_retraining
 from serving.service.config import ServeConfig
 from serving.service.follower import Follower

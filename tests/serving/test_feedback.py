@@ -15,7 +15,8 @@ from sqlalchemy import event
 
 from serving.cli import main
 from serving.errors import InputError
-from serving.feedback import Counts, NewCorrection, StoreError, _corrections, open_store
+from serving.feedback import Counts, NewCorrection, _corrections, open_store
+from serving.feedback_engine import StoreError
 from serving.labels import LabelScheme
 from training.labelled.reading import read_labelled
 
@@ -179,6 +180,7 @@ def test_a_full_disk_is_told_and_got_over(tmp_path):
         pytest.skip("a file system cannot be mounted here, not even in a name space")
     code = (
         "import sys, pathlib; from serving.feedback import *\n"
+        "from serving.feedback_engine import StoreFullError\n"
         "folder = pathlib.Path(sys.argv[1]); filler = folder / 'filler'\n"
         "store = open_store(f'sqlite:///{folder}/feedback.db')\n"
         "filler.write_bytes(bytes(200_000))\n"
@@ -201,7 +203,7 @@ def test_a_full_disk_is_told_and_got_over(tmp_path):
 
 
 def test_a_locked_database_is_an_error_and_the_store_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setattr("serving.feedback.PATIENCE", 0.1)
+    monkeypatch.setattr("serving.feedback_engine.PATIENCE", 0.1)
     store = open_store(f"sqlite:///{tmp_path / 'feedback.db'}")
     other = sqlite3.connect(tmp_path / "feedback.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
