@@ -30,7 +30,7 @@ def checked(address: str) -> URL:
     """Return the URL of a database that can hold corrections; raise InputError for another."""
     try:
         url = make_url(address)
-    except (ArgumentError, ValueError) as error:  # ValueError: the port is no number
+    except (ArgumentError, ValueError) as error:  # ValueError: the port is not a number
         # What looks like a password is not quoted.
         shown = repr(address) if "@" not in address else "the address of the database"
         raise InputError(f"{shown}: not a database's URL", FORMS) from error
